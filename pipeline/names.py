@@ -1,0 +1,48 @@
+"""Names that Kafka, its tools and our own derived names all accept.
+
+Source: Kafka ``Topic.java`` (249 characters, ``[a-zA-Z0-9._-]``). Our own names use ``-`` inside and ``.`` between
+parts, never ``_``: Kafka warns of metric collisions where both are mixed.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.errors import DeclarationInvalid
+
+NAME_CHARACTERS_MAX = 249
+# Room for ".", a subscription's name (100) and ".redrive.<id>" or ".dlq" behind a namespace.
+_DERIVED_CHARACTERS = 132
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]+\Z")
+_PART = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]*\Z")
+
+
+def check_topic_name(name: str, *, field: str = "name") -> str:
+    """`name` if Kafka takes it as a topic, else `DeclarationInvalid`."""
+    if not _TOPIC.match(name) or name in (".", "..") or len(name) > NAME_CHARACTERS_MAX:
+        raise DeclarationInvalid(field, name, f"1 to {NAME_CHARACTERS_MAX} characters of a-z A-Z 0-9 . _ -")
+    return name
+
+
+def check_subscription_name(name: str, *, field: str = "/name") -> str:
+    """`name` if it may name a subscription or a cursor (it becomes part of a group and of a topic name)."""
+    if not _PART.match(name) or len(name) > 100:
+        raise DeclarationInvalid(field, name, "1 to 100 characters of a-z A-Z 0-9 -, the first a letter or digit")
+    return name
+
+
+def check_namespace(namespace: str) -> str:
+    """`namespace` if groups and topics may start with it."""
+    if not _PART.match(namespace) or len(namespace) + _DERIVED_CHARACTERS > NAME_CHARACTERS_MAX:
+        raise DeclarationInvalid("namespace", namespace, "1 to 117 characters of a-z A-Z 0-9 -")
+    return namespace
+
+
+def group_of(namespace: str, name: str) -> str:
+    """The consumer group whose committed offsets are this subscription's (or cursor's) pointer."""
+    return f"{namespace}.{name}"
+
+
+def dead_letter_topic_of(group: str) -> str:
+    """The topic that takes what this group's subscription could not deliver."""
+    return f"{group}.dlq"
