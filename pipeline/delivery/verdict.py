@@ -74,7 +74,7 @@ _REJECTING = {FaultKind.BLOCKED_ADDRESS: "blocked_address", FaultKind.UNDECODABL
 _MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 # RFC 9110 §5.6.7: IMF-fixdate, then the two obsolete forms a recipient must still read.
 _DATES = tuple(
-    re.compile(form, re.IGNORECASE)
+    re.compile(form, re.IGNORECASE | re.ASCII)
     for form in (
         r"\w{3}, (?P<d>\d\d) (?P<b>\w{3}) (?P<y>\d{4}) (?P<t>\d\d:\d\d:\d\d) GMT\Z",
         r"\w{6,9}, (?P<d>\d\d)-(?P<b>\w{3})-(?P<y>\d\d) (?P<t>\d\d:\d\d:\d\d) GMT\Z",
