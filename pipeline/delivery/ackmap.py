@@ -1,0 +1,128 @@
+"""What is finished above a watermark: ranges of offsets, and their compact text form.
+
+A range is ``(first, until)``, ``until`` exclusive. Offsets that never held a record may lie inside a range:
+they are below the last stable offset, so nothing can appear there any more.
+
+Text form: base64url without padding of unsigned LEB128 varints, per range the distance from the end of
+the one before (from ``base`` for the first) and the length. Losing a range costs a second delivery, never a
+loss, so a text over its limit drops ranges from the end.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+from pipeline.errors import FormatUnreadable
+
+Range = tuple[int, int]
+_VARINT_BYTES_MAX = 10
+
+
+class AckMap:
+    """An immutable set of offsets kept as ascending, disjoint, non-touching ranges."""
+
+    __slots__ = ("_firsts", "ranges")
+
+    def __init__(self, ranges: Iterable[Range] = ()) -> None:
+        merged: list[Range] = []
+        for first, until in ranges:
+            if merged and first <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(until, merged[-1][1]))
+            elif until > first:
+                merged.append((first, until))
+        self.ranges: tuple[Range, ...] = tuple(merged)
+        self._firsts = [first for first, _ in merged]
+
+    def __contains__(self, offset: int) -> bool:
+        index = bisect_right(self._firsts, offset) - 1
+        return index >= 0 and offset < self.ranges[index][1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AckMap) and self.ranges == other.ranges
+
+    def __hash__(self) -> int:
+        return hash(self.ranges)
+
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
+    def __repr__(self) -> str:
+        return f"AckMap({list(self.ranges)})"
+
+    def above(self, offset: int) -> AckMap:
+        """The part at or above ``offset``."""
+        return AckMap((max(first, offset), until) for first, until in self.ranges if until > offset)
+
+    def encode(self, base: int, characters_max: int) -> str:
+        """The text form relative to ``base`` (≤ every range), of whole ranges that fit ``characters_max``."""
+        body = bytearray()
+        bytes_max = characters_max * 3 // 4
+        for piece in self._pieces(base):
+            if len(body) + len(piece) > bytes_max:
+                break
+            body += piece
+        return urlsafe_b64encode(bytes(body)).rstrip(b"=").decode()
+
+    def _pieces(self, base: int) -> Iterator[bytes]:
+        end = base
+        for first, until in self.ranges:
+            yield encode_varint(first - end) + encode_varint(until - first)
+            end = until
+
+
+def decode_ackmap(text: str, base: int) -> AckMap:
+    """The map `AckMap.encode` wrote; raises `FormatUnreadable`."""
+    numbers = decode_varints(text)
+    if len(numbers) % 2:
+        raise FormatUnreadable("ack map", text, "pairs of distance and length")
+    ranges: list[Range] = []
+    end = base
+    for distance, length in zip(numbers[::2], numbers[1::2], strict=True):
+        first, end = end + distance, end + distance + length
+        ranges.append((first, end))
+    return AckMap(ranges)
+
+
+def finished_between(unfinished: Iterable[int], first: int, until: int) -> Iterator[Range]:
+    """The ranges of ``[first, until)`` that hold none of the ascending ``unfinished`` offsets."""
+    for offset in unfinished:
+        if offset > first:
+            yield (first, offset)
+        first = offset + 1
+    if first < until:
+        yield (first, until)
+
+
+def encode_varint(number: int) -> bytes:
+    """``number`` ≥ 0 as unsigned LEB128."""
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def decode_varints(text: str) -> list[int]:
+    """Every varint of a base64url text without padding; raises `FormatUnreadable`."""
+    try:
+        body = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise FormatUnreadable("varints", text, "base64url without padding") from None
+    numbers: list[int] = []
+    number = shift = 0
+    for byte in body:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            number = shift = 0
+        elif shift >= 7 * _VARINT_BYTES_MAX:
+            raise FormatUnreadable("varints", text, "varints of at most 10 bytes")
+    if shift:
+        raise FormatUnreadable("varints", text, "a last varint that ends")
+    return numbers

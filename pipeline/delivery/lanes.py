@@ -1,0 +1,146 @@
+"""A lane: the FIFO of one key in one partition of one run, with at most one attempt in flight.
+
+::
+
+    READY --sent--> IN_FLIGHT --delivered--> next event READY, or the lane ends
+    IN_FLIGHT --failed--> WAITING --due--> READY           (attempt counted)
+    IN_FLIGHT --failed, breaker open--> READY              (attempt not counted)
+    IN_FLIGHT --rejected or spent--> BURYING --append acknowledged--> next event READY (continue),
+                                                                      next event BURYING (park)
+    IN_FLIGHT --rejected or spent--> HELD (block) --released by an operator--> READY
+    BURYING --append failed--> BURY_WAITING --due--> BURYING
+
+A waiting lane keeps positions, not payloads: its records give way to their offsets and are read again from the
+log when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from pipeline.record import Record
+
+if TYPE_CHECKING:
+    from pipeline.delivery.verdict import Verdict
+    from pipeline.delivery.watermark import Watermark
+
+
+class LaneState(Enum):
+    READY = "ready"
+    IN_FLIGHT = "in flight"
+    WAITING = "waiting"
+    BURYING = "burying"
+    BURY_WAITING = "bury waiting"
+    HELD = "held"
+
+
+# Enum members are looked up through their class; the hot path compares these instead.
+READY, IN_FLIGHT, WAITING = LaneState.READY, LaneState.IN_FLIGHT, LaneState.WAITING
+BURYING, BURY_WAITING, HELD = LaneState.BURYING, LaneState.BURY_WAITING, LaneState.HELD
+
+
+class Part:
+    """One partition of a run. ``name`` is whatever the caller knows it by; ``live`` ends with revoke.
+
+    ``attempts`` maps the offset of a failing head to (failed attempts, when the first failed); ``parked`` maps a parked
+    key to the reason of the dead letter that parked it. ``in_flight`` counts sends and buries whose results are outstanding.
+    """
+
+    __slots__ = ("attempts", "draining", "held_bytes", "in_flight", "lanes", "live", "name", "parked", "watermark")
+
+    def __init__(self, name: Hashable, watermark: Watermark) -> None:
+        self.name = name
+        self.watermark = watermark
+        self.lanes: dict[bytes, Lane] = {}
+        self.live = True
+        self.draining = False
+        self.in_flight = 0
+        self.held_bytes = 0
+        self.parked: dict[bytes, str] = {}
+        self.attempts: dict[int, tuple[int, float]] = {}
+
+
+class Lane:
+    """The handle of its own attempt: what `Core.actions` gives out and the results come back with.
+
+    ``head`` is a `Record`, or a bare offset when the payload has to be read again. ``attempts`` counts
+    failed attempts of the head; the attempt under way is number ``attempts + 1``. ``verdict`` is the last failure's;
+    ``expired`` says that the head was given up for its age.
+    """
+
+    __slots__ = (
+        "attempts",
+        "expired",
+        "first_failed_at",
+        "head",
+        "key",
+        "last_failed_at",
+        "part",
+        "queue",
+        "state",
+        "verdict",
+    )
+
+    def __init__(self, part: Part, key: bytes | None, head: Record) -> None:
+        self.part = part
+        self.key = key
+        self.head: Record | int = head
+        self.queue: deque[Record | int] | None = None
+        self.state = READY
+        self.attempts = 0
+        self.first_failed_at: float | None = None
+        self.last_failed_at: float | None = None
+        self.expired = False
+        self.verdict: Verdict | None = None
+
+    @property
+    def offset(self) -> int:
+        head = self.head
+        return head if isinstance(head, int) else head.offset
+
+    def push(self, item: Record | int) -> None:
+        if self.queue is None:
+            self.queue = deque()
+        self.queue.append(item)
+
+    def next_head(self) -> bool:
+        """Step to the next event of the key; False when there is none and the lane ends."""
+        queue = self.queue
+        if not queue:
+            return False
+        self.head = queue.popleft()
+        self.attempts = 0
+        self.first_failed_at = None
+        self.last_failed_at = None
+        self.verdict = None
+        self.expired = False
+        return True
+
+    def forget_payloads(self) -> int:
+        """Let records give way to their offsets; the bytes that frees."""
+        freed = payload_bytes(self.head)
+        self.head = self.offset
+        if self.queue:
+            freed += sum(map(payload_bytes, self.queue))
+            self.queue = deque(item if isinstance(item, int) else item.offset for item in self.queue)
+        return freed
+
+
+def payload_bytes(item: Record | int) -> int:
+    """What an event of a lane holds in memory beyond its position."""
+    if isinstance(item, int):
+        return 0
+    value = item.value
+    return len(value) if value is not None else 0
+
+
+def reason_of(lane: Lane) -> str:
+    """The dead letter's reason (closed list) for the lane's head as it stands."""
+    if lane.expired:
+        return "expired"
+    if lane.verdict is not None and lane.verdict.reason:
+        return lane.verdict.reason
+    return lane.part.parked.get(lane.key, "exhausted") if lane.key is not None else "exhausted"

@@ -1,0 +1,104 @@
+"""How much may be under way: in-flight caps with a cap of their own for hanging attempts, and a rate.
+
+Attempts that hang far beyond the usual latency move from the in-flight cap to the slow cap, so stuck keys do not
+use up the good keys' slots. A reply that asks for patience halves the cap, each success gives back a fraction of one slot
+(additive increase, multiplicative decrease, RFC 5681 §3.1 in spirit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T", bound=Hashable)
+
+
+class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``slow_factor`` times the usual latency, at least ``slow_after_s``, makes an attempt slow."""
+
+    in_flight_max: int = 128
+    slow_max: int = 512
+    slow_after_s: float = 1.0
+    slow_factor: float = 8.0
+    rate_per_s: float | None = None
+
+
+class Limiter(Generic[T]):
+    """Slots and tokens of one run. ``T`` is whatever stands for an attempt."""
+
+    __slots__ = ("_cut_at", "_settings", "_tokens", "_tokens_at", "cap", "in_flight", "latency_s", "slow")
+
+    def __init__(self, settings: LimiterSettings) -> None:
+        self._settings = settings
+        self.cap = float(settings.in_flight_max)
+        self.in_flight: dict[T, float] = {}
+        self.slow: set[T] = set()
+        self.latency_s = 0.05
+        self._tokens = 1.0
+        self._tokens_at: float | None = None
+        self._cut_at = float("-inf")
+
+    def free(self, now: float) -> int:
+        """How many attempts may begin now."""
+        slots = int(self.cap) - len(self.in_flight)
+        if self._settings.rate_per_s is None or slots <= 0:
+            return max(slots, 0)
+        self._refill(now, self._settings.rate_per_s)
+        return min(slots, int(self._tokens))
+
+    def begin(self, attempt: T, now: float) -> None:
+        self.in_flight[attempt] = now
+        if self._settings.rate_per_s is not None:
+            self._tokens -= 1.0
+
+    def end(self, attempt: T, now: float) -> None:
+        """The attempt is over, however it went."""
+        began_at = self.in_flight.pop(attempt, None)
+        if began_at is None:
+            self.slow.discard(attempt)
+        else:
+            self.latency_s += (now - began_at - self.latency_s) * 0.05
+
+    def drop(self, attempt: T) -> None:
+        """The attempt was broken off: its slot is free, its latency says nothing."""
+        self.in_flight.pop(attempt, None)
+        self.slow.discard(attempt)
+
+    def succeeded(self) -> None:
+        if self.cap < self._settings.in_flight_max:
+            self.cap = min(self.cap + 1.0 / self.cap, float(self._settings.in_flight_max))
+
+    def asked_for_patience(self, now: float) -> None:
+        """The endpoint sent Retry-After: halve the cap, at most once a second."""
+        if now - self._cut_at >= 1.0:
+            self._cut_at = now
+            self.cap = max(1.0, self.cap / 2)
+
+    def set_slow_aside(self, now: float) -> None:
+        """Move attempts that hang to the slow cap while that has room."""
+        began_before = now - self.slow_after_s
+        while len(self.slow) < self._settings.slow_max:
+            attempt = next(iter(self.in_flight), None)
+            if attempt is None or self.in_flight[attempt] > began_before:
+                return
+            del self.in_flight[attempt]
+            self.slow.add(attempt)
+
+    @property
+    def slow_after_s(self) -> float:
+        return max(self._settings.slow_after_s, self.latency_s * self._settings.slow_factor)
+
+    def next_token_at(self, now: float) -> float | None:
+        """When the rate allows the next attempt, or None when the rate is not what holds it."""
+        rate = self._settings.rate_per_s
+        if rate is None:
+            return None
+        self._refill(now, rate)
+        return None if self._tokens >= 1.0 else now + (1.0 - self._tokens) / rate
+
+    def _refill(self, now: float, rate_per_s: float) -> None:
+        if self._tokens_at is not None:
+            self._tokens = min(self._tokens + (now - self._tokens_at) * rate_per_s, max(1.0, rate_per_s * 0.1))
+        self._tokens_at = now

@@ -1,0 +1,51 @@
+"""How far a partition's cursor may go: the lowest unfinished received offset, else the next offset.
+
+Never a contiguous count: offsets have gaps (compaction, transaction markers, deleted records), and a gap
+must neither stall the watermark nor let it pass a record that is not finished.
+"""
+
+from __future__ import annotations
+
+from pipeline.delivery.ackmap import AckMap, finished_between
+
+
+class Watermark:
+    """Received and unfinished offsets of one partition of one run.
+
+    ``unfinished`` keeps the order of receipt, which is ascending, so its first key is the lowest. ``restored``
+    is what an earlier owner had finished above the offset it committed.
+    """
+
+    __slots__ = ("next_offset", "restored", "unfinished")
+
+    def __init__(self, next_offset: int, restored: AckMap | None = None) -> None:
+        self.next_offset = next_offset
+        self.restored = restored or AckMap()
+        self.unfinished: dict[int, None] = {}
+
+    @property
+    def position(self) -> int:
+        """The offset to commit."""
+        return next(iter(self.unfinished), self.next_offset)
+
+    def receive(self, offset: int) -> bool:
+        """Take note of a record; False when an earlier owner finished it already. Offsets must ascend."""
+        if offset < self.next_offset:
+            raise ValueError(f"offset {offset} received after {self.next_offset - 1}")
+        self.next_offset = offset + 1
+        if self.restored and offset in self.restored:
+            return False
+        self.unfinished[offset] = None
+        return True
+
+    def advance(self, next_offset: int) -> None:
+        """Everything below ``next_offset`` has been read, whether or not records lay there."""
+        self.next_offset = max(self.next_offset, next_offset)
+
+    def finish(self, offset: int) -> None:
+        del self.unfinished[offset]
+
+    def finished_above(self) -> AckMap:
+        """What is finished above `position`, including what an earlier owner had finished and we did not read yet."""
+        read = finished_between(self.unfinished, self.position, self.next_offset)
+        return AckMap((*read, *self.restored.above(self.next_offset).ranges))
