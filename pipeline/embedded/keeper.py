@@ -1,0 +1,80 @@
+"""Runs one command as a child and never lets it outlive the process that asked for it.
+
+Run as ``python -I -S keeper.py PARENT_PID GRACE_S OUTPUT_FILE COMMAND...``; standard library only. It prints the
+child's process id and ends with the child's exit status (128 + signal when one ended it).
+
+Why a process of its own: a crash (kill -9) of the parent runs no handler there. PR_SET_PDEATHSIG on the broker itself
+would do on Linux only, is tied to the parent's *thread* that started it (a worker thread that ends would kill a healthy
+broker), and cannot wait for a clean stop. The keeper notices in three ways that work on Linux and macOS: its stdin, a
+pipe only the parent holds, ends; its parent process id changes (for a parent whose forks hold the pipe open); SIGTERM.
+Then it stops the child: SIGTERM, GRACE_S of waiting, SIGKILL. Should the keeper itself be killed on Linux, the kernel
+kills the child (here PR_SET_PDEATHSIG fits: the keeper has one thread).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+PARENT_CHECK_S = 0.5
+PR_SET_PDEATHSIG = 1
+
+
+def _die_with_keeper() -> None:
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _wait_for_reason(parent: int, woken: int, child: subprocess.Popen[bytes], signals: list[int]) -> bool:
+    """True when the child is to be stopped, False when it ended by itself."""
+    watched = [woken, 0]
+    while True:
+        ready, _, _ = select.select(watched, [], [], PARENT_CHECK_S)
+        if woken in ready:
+            os.read(woken, 64)
+        if child.poll() is not None:
+            return False
+        if signals or os.getppid() != parent or (0 in ready and not os.read(0, 64)):
+            return True
+
+
+def _stop(child: subprocess.Popen[bytes], grace_s: float) -> None:
+    child.terminate()
+    deadline = time.monotonic() + grace_s
+    while child.poll() is None:
+        if time.monotonic() > deadline:
+            child.kill()
+            child.wait()
+            return
+        time.sleep(0.02)
+
+
+def main(arguments: list[str]) -> int:
+    """Start, wait, stop; the child's exit status."""
+    parent, grace_s, output, *command = arguments
+    asleep, woken = os.pipe()
+    os.set_blocking(woken, False)
+    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    signals: list[int] = []
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda got, _frame: signals.append(got))
+    with open(output, "wb") as file:  # noqa: PTH123 - pathlib would double this process's start-up time
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            preexec_fn=_die_with_keeper if sys.platform == "linux" else None,
+        )  # fmt: skip
+    print(child.pid, flush=True)
+    if _wait_for_reason(int(parent), asleep, child, signals):
+        _stop(child, float(grace_s))
+    status = child.wait()
+    return 128 - status if status < 0 else status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

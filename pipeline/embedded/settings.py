@@ -1,0 +1,99 @@
+"""What one embedded broker is told, and the KRaft properties that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from pipeline.errors import DeclarationInvalid
+
+HEAP_MB_MIN = 128
+PORT_MAX = 65535
+
+# These hold the node together; a broker with another identity, place or role is not this one.
+OWNED = frozenset({"process.roles", "node.id", "controller.quorum.voters", "controller.listener.names", "log.dirs", "log.dir"})
+
+# One node: every internal topic has one replica, and few partitions, since each costs files and start-up time.
+# Groups settle at once (no initial delay) and may have short sessions, so that tests need not wait.
+ONE_NODE: Mapping[str, str] = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "inter.broker.listener.name": "PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "auto.create.topics.enable": "false",
+    "num.partitions": "1",
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "5",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "5",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "2",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "num.recovery.threads.per.data.dir": "1",
+    "log.cleaner.threads": "1",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+}
+
+
+class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One broker. ``port`` 0 takes a free one; ``fast`` starts sooner and computes slower (C1 compiler only).
+
+    ``properties`` are Kafka broker settings that win over ours, except those that make the node what it is.
+    ``stop_timeout_s``: how long a SIGTERM may take before SIGKILL.
+    """
+
+    data_dir: Path
+    port: int = 9092
+    heap_mb: int = 512
+    fast: bool = True
+    properties: Mapping[str, str] = {}
+    start_timeout_s: float = 60.0
+    stop_timeout_s: float = 15.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= PORT_MAX:
+            raise DeclarationInvalid("embedded.port", self.port, f"0 (any free port) to {PORT_MAX}")
+        if self.heap_mb < HEAP_MB_MIN:
+            raise DeclarationInvalid("embedded.heap_mb", self.heap_mb, f"at least {HEAP_MB_MIN}")
+        for name in sorted(OWNED.intersection(self.properties)):
+            raise DeclarationInvalid(f"embedded.properties.{name}", self.properties[name], "left out: it is set here")
+
+
+def server_properties(settings: EmbeddedSettings, port: int, controller_port: int) -> dict[str, str]:
+    """The broker's whole configuration for these two ports on the loopback address."""
+    return {
+        **ONE_NODE,
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "log.dirs": str(settings.data_dir / "logs"),
+        **settings.properties,
+    }
+
+
+def properties_text(properties: Mapping[str, str]) -> str:
+    """``java.util.Properties`` text: backslashes, line ends and non-ASCII characters escaped."""
+    return "".join(f"{_escaped(name, key=True)}={_escaped(value)}\n" for name, value in properties.items())
+
+
+def _escaped(text: str, *, key: bool = False) -> str:
+    out = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+    if key:
+        out = out.replace("=", "\\=").replace(":", "\\:").replace(" ", "\\ ")
+    elif out.startswith(" "):
+        out = "\\" + out
+    utf16 = out.encode("utf-16-be")
+    units = (int.from_bytes(utf16[i : i + 2], "big") for i in range(0, len(utf16), 2))
+    return "".join(chr(unit) if unit < 0x7F else f"\\u{unit:04x}" for unit in units)
