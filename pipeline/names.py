@@ -6,6 +6,7 @@ parts, never ``_``: Kafka warns of metric collisions where both are mixed.
 
 from __future__ import annotations
 
+import base64
 import re
 
 from pipeline.errors import DeclarationInvalid
@@ -14,6 +15,7 @@ NAME_CHARACTERS_MAX = 249
 # Room for ".", a subscription's name (100) and ".redrive.<id>" or ".dlq" behind a namespace.
 _DERIVED_CHARACTERS = 132
 _TOPIC = re.compile(r"[a-zA-Z0-9._-]+\Z")
+_TOPIC_ID = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]\Z")
 _PART = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9-]*\Z")
 
 
@@ -46,3 +48,10 @@ def group_of(namespace: str, name: str) -> str:
 def dead_letter_topic_of(group: str) -> str:
     """The topic that takes what this group's subscription could not deliver."""
     return f"{group}.dlq"
+
+
+def topic_id_bytes(topic_id: str) -> bytes:
+    """The 16 bytes of a topic id as Kafka writes it: base64url without padding, 22 characters (Kafka ``Uuid.java``)."""
+    if not _TOPIC_ID.match(topic_id):
+        raise DeclarationInvalid("topic id", topic_id, "22 characters of base64url, as Kafka writes a topic id")
+    return base64.urlsafe_b64decode(topic_id + "==")

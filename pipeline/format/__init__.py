@@ -1,0 +1,1 @@
+"""Formats: how events and data look as bytes, on Kafka and over HTTP."""
