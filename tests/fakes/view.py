@@ -1,0 +1,80 @@
+"""FakeView: the log view over a `MemoryLog`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pipeline.record import Record
+from tests.fakes.log import MemoryLog
+
+
+class Gap(NamedTuple):
+    first: int
+    until: int
+
+
+class Slice(NamedTuple):
+    records: list[Record]
+    next_offset: int
+    gap: Gap | None
+
+
+class FakeFeed:
+    def __init__(self, view: FakeView, place: tuple[str, int], offset: int, on_ready: Callable[[], None]) -> None:
+        self.view, self.place, self.position, self.on_ready = view, place, offset, on_ready
+        self.closed = False
+
+    def take(self, records_max: int) -> Slice | None:
+        assert not self.closed, "a closed feed was read"
+        topic, partition = self.place
+        part = self.view.log.topics[topic].partitions[partition]
+        if self.position > part.end:
+            raise self.view.beyond_end(f"{topic}/{partition}: {self.position} is beyond the end {part.end}")
+        gap = Gap(self.position, part.start) if self.position < part.start else None
+        begin = max(self.position, part.start)
+        if begin >= part.end:
+            if gap is None:
+                part.watchers.append(self._ready)
+                return None
+            self.position = begin
+            return Slice([], begin, gap)
+        first = bisect_left(part.records, begin, key=lambda record: record.offset)
+        records = part.records[first : first + records_max]
+        more = len(part.records) > first + records_max
+        self.position = records[-1].offset + 1 if more else part.end
+        return Slice(records, self.position, gap)
+
+    def _ready(self) -> None:
+        if not self.closed:
+            self.on_ready()
+
+    def end(self) -> int | None:
+        if not self.view.knows_ends:
+            return None
+        topic, partition = self.place
+        return self.view.log.topics[topic].partitions[partition].end
+
+    def close(self) -> None:
+        assert not self.closed, "a feed was closed twice"
+        self.closed = True
+        self.view.feeds_open -= 1
+
+
+class FakeView:
+    """``feeds_open`` tells of feeds that nobody closed; ``knows_ends=False`` is a view that has just begun."""
+
+    def __init__(
+        self, log: MemoryLog, *, beyond_end: Callable[[str], Exception] = ValueError, knows_ends: bool = True
+    ) -> None:
+        self.log, self.beyond_end, self.knows_ends = log, beyond_end, knows_ends
+        self.feeds_open = 0
+
+    def feed(self, topic: str, partition: int, offset: int, on_ready: Callable[[], None]) -> FakeFeed:
+        self.feeds_open += 1
+        return FakeFeed(self, (topic, partition), offset, on_ready)
+
+    async def fetch(self, topic: str, partition: int, offset: int) -> Record | None:
+        records = self.log.topics[topic].partitions[partition].records
+        return next((record for record in records if record.offset == offset), None)
