@@ -1,0 +1,1 @@
+"""Delivery over HTTP: the only caller of subscribers' endpoints."""
