@@ -35,7 +35,9 @@ from __future__ import annotations
 
 
 class PipelineError(Exception):
-    """Root of the tree. ``code`` is the slug of problem documents; ``retryable`` says whether the same call may succeed later."""
+    """Root of the tree. ``code`` is the slug of problem documents; ``retryable`` says whether the same call may
+    succeed later.
+    """
 
     code = "internal"
     retryable = False

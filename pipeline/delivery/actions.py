@@ -11,8 +11,9 @@ from pipeline.delivery.lanes import Lane
 class Actions(NamedTuple):
     """Do all of it, in this order; each lane is the handle its result comes back with.
 
-    ``sends``: begin an attempt with each head, then `Core.succeeded` or `Core.failed`. ``buries``: append each head to the
-    dead-letter topic, then `Core.buried` or `Core.bury_failed`. ``gone``: the endpoint answered 410; said once, nothing more is sent.
+    ``sends``: begin an attempt with each head, then `Core.succeeded` or `Core.failed`. ``buries``: append each head
+    to the dead-letter topic, then `Core.buried` or `Core.bury_failed`. ``gone``: the endpoint answered 410; said
+    once, nothing more is sent.
     """
 
     sends: list[Lane]

@@ -32,7 +32,9 @@ class FaultKind(Enum):
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
-    """The endpoint answered. ``retry_after`` is that header as it came; ``excerpt`` the first bytes of a body that was no 2xx's."""
+    """The endpoint answered. ``retry_after`` is that header as it came; ``excerpt`` the first bytes of a body that
+    was no 2xx's.
+    """
 
     status: int
     retry_after: str | None
@@ -59,13 +61,15 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What to do next.
 
     ``reason`` is the dead letter's reason (closed list) should the event be buried now; ``retry_after_s`` is the
-    least wait the endpoint asked for; ``summary`` is one line of at most 512 characters for people.
+    least wait the endpoint asked for; ``summary`` is one line of at most 512 characters for people; ``status`` is the
+    endpoint's, None when no reply came.
     """
 
     kind: VerdictKind
     reason: str = ""
     summary: str = ""
     retry_after_s: float | None = None
+    status: int | None = None
 
 
 DELIVERED = Verdict(VerdictKind.DELIVERED)
@@ -95,13 +99,13 @@ def verdict_of(result: Reply | Fault, reject_status: frozenset[int], now_unix: f
 def _verdict_of_status(reply: Reply, reject_status: frozenset[int], now_unix: float) -> Verdict:
     summary = f"status {reply.status} after {reply.elapsed_s:.3f} s"
     if reply.status == 410:
-        return Verdict(VerdictKind.GONE, "gone_410", summary)
+        return Verdict(VerdictKind.GONE, "gone_410", summary, status=reply.status)
     if reply.status in reject_status:
-        return Verdict(VerdictKind.REJECT, "rejected_4xx", summary)
+        return Verdict(VerdictKind.REJECT, "rejected_4xx", summary, status=reply.status)
     wait_s = None
     if reply.status in (429, 503) and reply.retry_after is not None:
         wait_s = retry_after_s(reply.retry_after, now_unix)
-    return Verdict(VerdictKind.RETRY, "exhausted", summary, wait_s)
+    return Verdict(VerdictKind.RETRY, "exhausted", summary, wait_s, reply.status)
 
 
 def _verdict_of_fault(fault: Fault) -> Verdict:
@@ -116,7 +120,9 @@ def _verdict_of_fault(fault: Fault) -> Verdict:
 
 
 def retry_after_s(text: str, now_unix: float) -> float | None:
-    """Seconds a Retry-After header asks to wait (delay or HTTP-date), 0 to `RETRY_AFTER_S_MAX`; None when it is neither."""
+    """Seconds a Retry-After header asks to wait (delay or HTTP-date), 0 to `RETRY_AFTER_S_MAX`; None when it is
+    neither.
+    """
     text = text.strip()
     if text.isascii() and text.isdigit():
         # Nine digits are beyond any cap; int() of a megabyte of digits would be an attack on us.

@@ -1,0 +1,1 @@
+"""The bridge: workers that own partitions and deliver them to webhooks, for every subscription."""

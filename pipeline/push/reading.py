@@ -1,0 +1,98 @@
+"""Readings: what a run reads and how a record on the log becomes a delivery.
+
+A live run reads its subscription's topics without end; a replay reads a window of them; a redrive reads a window of the
+dead-letter topic and delivers each dead letter's original record under the original's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from pipeline.deadletter import DeadLetter, unwrap
+from pipeline.errors import FormatUnreadable
+from pipeline.filters import compile_filters
+from pipeline.format.headers import event_from_kafka
+from pipeline.names import dead_letter_topic_of, group_of
+from pipeline.record import Record
+from pipeline.subscription import StoredRun, StoredSubscription
+
+Place = tuple[str, int]
+
+
+class Reading:
+    """One reading of a subscription: its group, its topics, its bounds, its filter. Pure."""
+
+    def __init__(
+        self, namespace: str, row: StoredSubscription, run: StoredRun | None, defaults: Callable[[str], tuple[str, str]]
+    ) -> None:
+        spec = row.spec
+        self.row, self.run, self.spec = row, run, spec
+        self.subscription_group = group_of(namespace, spec.name)
+        self.dead_letter_topic = dead_letter_topic_of(self.subscription_group)
+        self.group = self.subscription_group if run is None else f"{self.subscription_group}.{run.kind}.{run.id}"
+        self.topics: tuple[str, ...] = spec.topics if run is None else tuple(run.window)
+        self.run_id = None if run is None else run.id
+        self.redrives = run is not None and run.kind == "redrive"
+        self._defaults = defaults
+        self._matches = compile_filters(spec.filters) if spec.filters and not self.redrives else None
+
+    def until(self, place: Place) -> int | None:
+        """The offset at which a bounded reading of ``place`` ends (exclusive); None: without end."""
+        if self.run is None:
+            return None
+        return self.run.window[place[0]][place[1]][1]
+
+    def reads(self, place: Place) -> bool:
+        """Whether ``place`` is part of this reading."""
+        topic, partition = place
+        if self.run is None:
+            return topic in self.spec.topics
+        return partition in self.run.window.get(topic, {})
+
+    def select(self, records: Iterable[Record]) -> list[Record]:
+        """Those of ``records`` to deliver: the filter's choice, or the redrive's."""
+        if self.redrives:
+            return [record for record in records if self._is_selected(record)]
+        if self._matches is None:
+            return list(records)
+        return [record for record in records if self._matches(attributes_of(record, *self._defaults(record.topic)))]
+
+    def delivery(self, record: Record) -> Record:
+        """What is sent for ``record``: itself, or the original (at its own position) that it is the dead letter of."""
+        return unwrap(record).record if self.redrives else record
+
+    def redrives_of(self, record: Record) -> int:
+        """How often the event of ``record`` will have been redriven when this attempt is over."""
+        return unwrap(record).redrives + 1 if self.redrives else 0
+
+    def _is_selected(self, record: Record) -> bool:
+        try:
+            letter = unwrap(record)
+        except FormatUnreadable:
+            return False
+        # A forged group or topic must not make this subscription's endpoint receive what was never its own (threat
+        # S31).
+        ours = letter.group == self.subscription_group and letter.origin.topic in self.spec.topics
+        return ours and self.run is not None and is_selected(letter, self.run)
+
+
+def is_selected(letter: DeadLetter, run: StoredRun) -> bool:
+    """Whether a redrive takes ``letter``: by reason and by id, each open when empty."""
+    return (not run.reasons or letter.reason in run.reasons) and (not run.ids or letter.id in run.ids)
+
+
+def attributes_of(record: Record, default_source: str, default_type: str) -> Mapping[str, str]:
+    """The CloudEvents attributes filters see; a record that is no CloudEvent has those its topic and place give it."""
+    event = event_from_kafka(
+        record,
+        default_source=default_source,
+        default_type=default_type,
+        default_id=str(record.position),
+    )
+    out = {"id": event.id, "source": event.source, "type": event.type}
+    for name in ("subject", "time", "datacontenttype", "dataschema"):
+        value = getattr(event, name)
+        if value is not None:
+            out[name] = value
+    out.update((name, value if isinstance(value, str) else str(value)) for name, value in event.extensions.items())
+    return out

@@ -1,0 +1,285 @@
+"""A run: one reading of one subscription on the partitions this worker owns. The rim around one delivery core.
+
+What happens in what order, always on the event loop: results and feeds that are ready mark the run dirty; once per
+turn of the loop a pump takes records in, asks the core for actions and carries them out. Committing is its own walk
+(`settle_pointers`), because it waits for the broker. Every step asks ``may_act`` first: a worker its group has not
+heard of lately sends and commits nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+
+from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.lanes import Lane
+from pipeline.delivery.limiter import LimiterSettings
+from pipeline.delivery.pointer import Pointer
+from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
+from pipeline.errors import PipelineError
+from pipeline.push.attempts import TOPIC as ATTEMPTS_TOPIC
+from pipeline.push.attempts import AttemptWriter
+from pipeline.push.burial import Burial
+from pipeline.push.intake import Intake
+from pipeline.push.parts import BridgeSettings, WorkerParts
+from pipeline.push.reading import Place, Reading
+from pipeline.record import Record
+from pipeline.webhook.sender import Sender
+
+DRAIN_POLL_S = 0.01
+
+
+class Run:
+    """Give it partitions with pointers; it delivers until they are taken away. ``on_stop`` is told why it cannot go
+    on.
+    """
+
+    def __init__(
+        self,
+        reading: Reading,
+        sender: Sender,
+        parts: WorkerParts,
+        settings: BridgeSettings,
+        *,
+        may_act: Callable[[float], bool],
+        id_prefix: Callable[[str], str],
+        on_stop: Callable[[str, str], None],
+    ) -> None:
+        self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
+        self._may_act, self._id_prefix, self._on_stop = may_act, id_prefix, on_stop
+        self.core = Core(core_settings(reading, settings))
+        self.intake = Intake(parts.view, reading, self.core, parts.hooks, on_ready=self.wake, on_broken=self._broken)
+        self._burial = Burial(parts.producer, reading)
+        self._attempts = AttemptWriter(reading.spec.name, reading.run_id)
+        self._reject_status = frozenset(reading.spec.retry.reject_status)
+        self._loop = asyncio.get_running_loop()
+        self._pump_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.changed = False
+
+    @property
+    def places(self) -> list[Place]:
+        """The partitions this run delivers."""
+        return [place for place in self.core.partitions if isinstance(place, tuple)]
+
+    # -- partitions --------------------------------------------------------------------------------------------------
+
+    def begin(self, place: Place, pointer: Pointer) -> None:
+        """Deliver ``place`` from ``pointer`` on."""
+        self._assign(place, pointer)
+        self.intake.open(place, pointer.offset)
+
+    def _assign(self, place: Place, pointer: Pointer) -> None:
+        wall = wall_minus_monotonic()
+        attempts = {offset: (n, first_at - wall) for offset, (n, first_at) in pointer.attempts.items()}
+        prefix = parked_key(self.reading.group, place, b"")
+        parked = {
+            _parked_bytes(name.removeprefix(prefix)): row.value.decode()
+            for name, row in self._parts.parked.rows().items()
+            if name.startswith(prefix)
+        }
+        self.core.assign(place, pointer.offset, finished=pointer.finished, attempts=attempts, parked=parked)
+
+    async def drain(self, places: list[Place], drain_s: float) -> None:
+        """Begin nothing more for ``places`` and wait up to ``drain_s`` for what is in flight."""
+        owned = [place for place in places if place in self.core.partitions]
+        for place in owned:
+            self.core.drain(place)
+            self.intake.close(place)
+        deadline = self._loop.time() + drain_s
+        while any(self.core.in_flight_of(place) for place in owned if place in self.core.partitions):
+            if self._loop.time() >= deadline:
+                return
+            await asyncio.sleep(DRAIN_POLL_S)
+
+    def forget(self, place: Place) -> None:
+        """Drop all state of ``place`` and break off its attempts; nothing of it counts any more."""
+        self.intake.close(place)
+        if place in self.core.partitions:
+            for lane in self.core.revoke(place):
+                self._sender.abort(lane)
+        self.wake()
+
+    async def close(self) -> None:
+        """Stop for good; partitions were drained or forgotten before."""
+        for place in self.places:
+            self.forget(place)
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._sender.close()
+
+    # -- the pump ----------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something changed: pump once at the end of this turn of the loop."""
+        if not self._pump_due:
+            self._pump_due = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_due = False
+        now = time.monotonic()
+        self.core.tick(now)
+        self.intake.take(self._settings.take_records_max)
+        if self._may_act(now):
+            actions = self.core.actions(now)
+            for lane in actions.sends:
+                self._send(lane)
+            for lane in actions.buries:
+                self._spawn(self._bury(lane))
+            if actions.gone:
+                self._on_stop("gone", "the endpoint answered 410")
+        self.changed = True
+        self._arm(now)
+
+    def _arm(self, now: float) -> None:
+        """Wake up when the core next has something; a timer that stands early enough is left alone."""
+        due = self.core.next_wakeup(now)
+        if not self._may_act(now):
+            due = now + 0.2
+        if due is None:
+            return
+        if self._timer is not None and not self._timer.cancelled() and now <= self._timer.when() <= due + 0.005:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._loop.time() + max(due - now, 0.001), self.wake)
+
+    # -- attempts ----------------------------------------------------------------------------------------------------
+
+    def _send(self, lane: Lane) -> None:
+        head = lane.head
+        if isinstance(head, int):
+            self._spawn(self._read_and_send(lane))
+        else:
+            self._sender.send(self.reading.delivery(head), lane.attempts + 1, self._done, lane)
+
+    async def _read_and_send(self, lane: Lane) -> None:
+        record = await self._read_again(lane)
+        if record is not None and lane.part.live:
+            if self._may_act(time.monotonic()):
+                self._sender.send(self.reading.delivery(record), lane.attempts + 1, self._done, lane)
+            else:
+                self._done(lane, Fault(FaultKind.CONNECT, "this worker may not act just now", 0.0))
+
+    async def _read_again(self, lane: Lane) -> Record | None:
+        """The payload of a lane that kept its position only; None when it is gone or not this worker's any more."""
+        if not isinstance(lane.head, int):
+            return lane.head
+        topic, partition = _place_of(lane)
+        offset = lane.offset
+        record = await self._parts.view.fetch(topic, partition, offset)
+        if not lane.part.live:
+            return None
+        if record is None:
+            self._parts.hooks.on_gap(topic, partition, offset, offset + 1)
+            self.core.vanished(lane, time.monotonic())
+            self.wake()
+            return None
+        self.core.payload(lane, record)
+        return record
+
+    def _done(self, lane: Lane, result: Reply | Fault) -> None:
+        """An attempt ended. Called by the sender once per send."""
+        if not lane.part.live:
+            return
+        now = time.monotonic()
+        attempt, head = lane.attempts + 1, lane.head
+        if type(result) is Reply and 200 <= result.status < 300:
+            verdict = DELIVERED
+            self.core.succeeded(lane, now)
+        else:
+            verdict = verdict_of(result, self._reject_status, time.time())
+            self.core.failed(lane, verdict, now, random.random())  # noqa: S311 - jitter is no secret
+        status = result.status if isinstance(result, Reply) else 0
+        self._parts.hooks.on_attempt(self.reading.group, status, result.elapsed_s)
+        if self._settings.record_attempts and not isinstance(head, int):
+            position = self.reading.delivery(head).position
+            line = self._attempts.render(
+                position, self._id_prefix(position.topic), attempt, result, verdict, int(time.time() * 1000)
+            )
+            self._parts.producer.append_soon(ATTEMPTS_TOPIC, key=self._attempts.key, value=line)
+        self.wake()
+
+    async def _bury(self, lane: Lane) -> None:
+        try:
+            record = await self._read_again(lane)
+            if record is None:
+                return
+            if self.reading.spec.on_dead_letter == "park" and lane.key is not None:
+                await self._park(lane, lane.key)
+            reason = await self._burial.bury(record, lane, time.monotonic(), wall_minus_monotonic())
+        except PipelineError as error:
+            self._parts.hooks.on_bury_failed(self.reading.group, error)
+            self.core.bury_failed(lane, time.monotonic())
+        else:
+            self._parts.hooks.on_buried(self.reading.group, reason)
+            self.core.buried(lane)
+        self.wake()
+
+    async def _park(self, lane: Lane, key: bytes) -> None:
+        """Remember the parked key before its first dead letter is appended: a crash between leaves it parked."""
+        name = parked_key(self.reading.group, _place_of(lane), key)
+        if self._parts.parked.get(name) is None:
+            await self._parts.parked.put(name, lane.part.parked[key].encode(), based_on=None)
+
+    # -- what goes wrong ---------------------------------------------------------------------------------------------
+
+    def _broken(self, place: Place, error: PipelineError) -> None:
+        self._on_stop("blocked", f"{error.code}: {place[0]}/{place[1]}: {error}")
+
+    def _spawn(self, work: object) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(work)  # type: ignore[arg-type]  # always a coroutine of ours
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._on_stop("blocked", f"internal: {task.exception()!r}")
+
+
+def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
+    """A subscription's policy as the core takes it."""
+    spec, run = reading.spec, reading.run
+    rate = run.rate_per_s if run is not None and run.rate_per_s is not None else spec.rate_per_s
+    return CoreSettings(
+        retry=spec.retry,
+        ordering=spec.ordering,
+        on_dead_letter=spec.on_dead_letter,
+        limiter=LimiterSettings(
+            in_flight_max=spec.in_flight_max,
+            slow_max=spec.in_flight_max * 4,
+            slow_after_s=settings.slow_after_s,
+            rate_per_s=rate,
+        ),
+        held_bytes_max=settings.held_bytes_max,
+        positions_max=settings.positions_max,
+    )
+
+
+def wall_minus_monotonic() -> float:
+    """What turns monotonic seconds into unix seconds just now."""
+    return time.time() - time.monotonic()
+
+
+def parked_key(group: str, place: Place, key: bytes) -> str:
+    """The row under which a parked key is remembered."""
+    return f"{group}/{place[0]}/{place[1]}/{urlsafe_b64encode(key).decode()}"
+
+
+def _parked_bytes(text: str) -> bytes:
+    return urlsafe_b64decode(text)
+
+
+def _place_of(lane: Lane) -> Place:
+    name = lane.part.name
+    assert isinstance(name, tuple)
+    return name

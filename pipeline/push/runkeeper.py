@@ -1,0 +1,105 @@
+"""RunKeeper: one run and its pointers: takes partitions, lets them go, and keeps what is committed true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from pipeline.push.audit import audit
+from pipeline.push.commits import Committer
+from pipeline.push.parts import BridgeSettings, WorkerParts
+from pipeline.push.pointers import PointerKeeper
+from pipeline.push.reading import Place, Reading
+from pipeline.push.run import Run
+
+
+class RunKeeper:
+    """All its coroutines are called one at a time, by the worker. ``still_owned`` is asked again after every wait."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        run: Run,
+        parts: WorkerParts,
+        settings: BridgeSettings,
+        *,
+        may_act: Callable[[float], bool],
+        still_owned: Callable[[Place], bool],
+    ) -> None:
+        self.reading, self.run = reading, run
+        self._parts, self._settings, self._still_owned = parts, settings, still_owned
+        self.keeper = PointerKeeper(parts.offsets, reading.group, settings.instance)
+        self._committer = Committer(run, self.keeper, parts, settings, may_act)
+        self.topic_ids: dict[str, str] = {}
+
+    @property
+    def places(self) -> set[Place]:
+        return set(self.run.places)
+
+    async def take(self, places: Iterable[Place]) -> list[Place]:
+        """Begin those of ``places`` that are not begun, from their pointers; returns those whose pointer is missing."""
+        wanted = [place for place in places if place not in self.places and self.reading.reads(place)]
+        if not wanted:
+            return []
+        counts = {}
+        for topic in {topic for topic, _ in wanted}:
+            state = await self._parts.catalog.get(topic)
+            counts[topic] = state.partitions
+            self.topic_ids.setdefault(topic, state.topic_id)
+        loaded = await self.keeper.load(wanted, counts, int(time.time() * 1000))
+        for place, pointer in loaded.pointers.items():
+            if self._still_owned(place):
+                self._committer.begun(place, time.monotonic())
+                self.run.begin(place, pointer)
+            else:
+                self._committer.forget(place)
+        return loaded.missing
+
+    async def let_go(self, places: Iterable[Place], drain_s: float) -> None:
+        """Drain ``places``, commit what is finished, forget them. What hangs past ``drain_s`` is broken off."""
+        going = [place for place in places if place in self.places]
+        if not going:
+            return
+        await self.run.drain(going, drain_s)
+        try:
+            await self._settle()
+        finally:
+            self.lose(going)
+
+    def lose(self, places: Iterable[Place]) -> None:
+        """Forget ``places`` at once and commit nothing."""
+        for place in places:
+            self.run.forget(place)
+            self._committer.forget(place)
+
+    def is_due(self, now: float) -> bool:
+        return self._committer.is_due(now)
+
+    async def settle(self) -> list[Place]:
+        """Commit; begin afresh where an operator moved the cursor; returns places whose pointer was missing then."""
+        moved = await self._settle()
+        return await self.take([place for place in moved if self._still_owned(place)])
+
+    async def _settle(self) -> list[Place]:
+        settled = await self._committer.settle()
+        for _ in settled.newer:
+            self._parts.hooks.on_fenced(self.reading.group)
+        for place in settled.moved:
+            self._parts.hooks.on_moved(self.reading.group, *place, self.run.core.commit_of(place).offset)
+            audit(self._parts.producer, self._settings.instance, "cursor-moved", self.reading.group, place=list(place))
+        self.lose([*settled.newer, *settled.moved])
+        return settled.moved
+
+    async def is_through(self) -> bool:
+        """Whether a bounded reading is done on all its partitions, whoever owned them."""
+        stored = self.reading.run
+        if stored is None or not all(self._reached(place) for place in self.places):
+            return False
+        window = {(t, p): until for t, parts in stored.window.items() for p, (_, until) in parts.items()}
+        found = await self._parts.offsets.read(self.reading.group, list(window))
+        return all(place in found and found[place].offset >= until for place, until in window.items())
+
+    def _reached(self, place: Place) -> bool:
+        until = self.reading.until(place)
+        last = self.keeper.last.get(place)
+        return until is not None and last is not None and last.offset >= until

@@ -1,0 +1,285 @@
+"""The worker: owns partitions as a member of the bridge's group and keeps a run for every active reading of them.
+
+Everything that changes what should run (rows of the subscriptions and runs tables, partitions assigned, a run that
+ends or cannot go on) only marks the worker dirty; one task, `_tend`, brings what runs in line with what should, one
+step at a time. Partitions taken away are the exception: sending for them stops at once, before any turn is waited
+for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from pipeline.errors import LogError, PipelineError, VersionConflict
+from pipeline.kafka.membership import Membership, MembershipSettings
+from pipeline.kafka.table import LogTable
+from pipeline.push import attempts, audit
+from pipeline.push.parts import BridgeSettings, WorkerParts
+from pipeline.push.reading import Place, Reading
+from pipeline.push.run import Run
+from pipeline.push.runkeeper import RunKeeper
+from pipeline.push.senders import make_sender
+from pipeline.subscription import StoredRun, StoredSubscription
+from pipeline.webhookid import id_prefix
+
+RETRY_S = 1.0
+TOPIC_CHECK_S = 30.0
+
+
+class Worker:
+    """One bridge worker. Start it on a running loop; `stop` drains and commits."""
+
+    def __init__(self, parts: WorkerParts, settings: BridgeSettings) -> None:
+        self._parts, self._settings = parts, settings
+        self._owned: set[Place] = set()
+        self._keepers: dict[str, RunKeeper] = {}
+        self._stops: dict[str, tuple[Reading, str, str]] = {}
+        self._dirty = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._unwatch: list[Callable[[], None]] = []
+        self._topics_checked_at = time.monotonic()
+        self.membership = Membership(
+            parts.kafka,
+            f"{settings.namespace}._bridge",
+            MembershipSettings(session_timeout_s=settings.session_timeout_s, drain_s=settings.drain_s),
+            self,
+            parts.hooks,
+        )
+
+    async def start(self) -> None:
+        """Make the bridge's own topics where they are missing and join the group."""
+        for topic in (attempts.TOPIC, audit.TOPIC):
+            await self._parts.admin.create(topic, partitions=1)
+        for table in (self._parts.subscriptions, self._parts.runs):
+            self._unwatch.append(table.watch(lambda _key, _row: self._dirty.set()))
+        self.membership.start()
+        self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._settle_all())]
+        self._dirty.set()
+
+    async def stop(self) -> None:
+        """Leave the group (which drains and commits what is owned), then end every run."""
+        for unwatch in self._unwatch:
+            unwatch()
+        await self.membership.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for keeper in self._keepers.values():
+            await keeper.run.close()
+        self._keepers.clear()
+
+    def is_healthy(self) -> bool:
+        """Whether the tasks and the membership thread are at work."""
+        return self.membership.is_alive() and not any(task.done() for task in self._tasks)
+
+    def status(self) -> list[dict[str, object]]:
+        """What runs here, one entry per run: group, partitions, in flight, breaker."""
+        return [
+            {
+                "group": keeper.reading.group,
+                "partitions": sorted(f"{topic}/{number}" for topic, number in keeper.places),
+                "in_flight": len(keeper.run.core.limiter.in_flight) + len(keeper.run.core.limiter.slow),
+                "settled": keeper.run.core.settled,
+                "breaker": keeper.run.core.breaker.state.value,
+            }
+            for keeper in self._keepers.values()
+        ]
+
+    # -- ownership (called by the membership) ------------------------------------------------------------------------
+
+    def assigned(self, partitions: list[Place]) -> None:
+        self._owned.update(partitions)
+        self._dirty.set()
+
+    async def revoked(self, partitions: list[Place]) -> None:
+        """Stop, drain, commit, forget. `take` asks `still_owned`, so nothing is begun for them meanwhile."""
+        self._owned.difference_update(partitions)
+        keepers = list(self._keepers.values())
+        for keeper in keepers:
+            await keeper.run.drain(partitions, 0.0)
+        async with self._turn:
+            letting_go = (keeper.let_go(partitions, self._settings.drain_s) for keeper in keepers)
+            for result in await asyncio.gather(*letting_go, return_exceptions=True):
+                if isinstance(result, Exception):
+                    self._parts.hooks.on_consumer_error(result)
+
+    def lost(self, partitions: list[Place]) -> None:
+        self._owned.difference_update(partitions)
+        for keeper in self._keepers.values():
+            keeper.lose([place for place in partitions if place in keeper.places])
+
+    # -- what should run ---------------------------------------------------------------------------------------------
+
+    async def _tend(self) -> None:
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                async with self._turn:
+                    await self._record_stops()
+                    await self._reconcile()
+            except PipelineError as error:
+                self._parts.hooks.on_consumer_error(error)
+                await asyncio.sleep(RETRY_S)
+                self._dirty.set()
+
+    async def _reconcile(self) -> None:
+        wanted = {reading.group: reading for reading in self._readings()}
+        for group, keeper in list(self._keepers.items()):
+            reading = wanted.get(group)
+            if reading is None or reading.row != keeper.reading.row:
+                await keeper.let_go(keeper.places, self._settings.drain_s)
+                await keeper.run.close()
+                del self._keepers[group]
+        self.membership.set_topics({topic for reading in wanted.values() for topic in reading.topics})
+        for group, reading in wanted.items():
+            try:
+                keeper = self._keepers.get(group) or await self._keeper_of(reading)
+                missing = await keeper.take(sorted(self._owned))
+            except LogError:
+                raise
+            except PipelineError as error:
+                # This one cannot run (a topic is gone, a secret does not open): an operator decides; the others go on.
+                self._stop_run(reading, "blocked", f"{error.code}: {error}")
+                continue
+            self._publish_positions(keeper)
+            if missing:
+                self._miss(reading, missing)
+
+    def _readings(self) -> list[Reading]:
+        """Every reading that should run: live ones of active subscriptions, and their active bounded ones."""
+        namespace = self._settings.namespace
+        rows = {name: decode_subscription(row.value) for name, row in self._parts.subscriptions.rows().items()}
+        active = {name: row for name, row in rows.items() if row.state == "active"}
+        readings = [Reading(namespace, row, None, self._parts.defaults) for row in active.values()]
+        for row in self._parts.runs.rows().values():
+            run = decode_run(row.value)
+            if run.state == "active" and run.subscription in active:
+                readings.append(Reading(namespace, active[run.subscription], run, self._parts.defaults))
+        return readings
+
+    async def _keeper_of(self, reading: Reading) -> RunKeeper:
+        for topic in {*reading.topics, *reading.spec.topics}:
+            await self._parts.catalog.get(topic)
+        run = Run(
+            reading,
+            make_sender(reading, self._parts, self._id_prefix),
+            self._parts,
+            self._settings,
+            may_act=self.membership.may_act,
+            id_prefix=self._id_prefix,
+            on_stop=lambda state, reason: self._stop_run(reading, state, reason),
+        )
+        keeper = RunKeeper(
+            reading,
+            run,
+            self._parts,
+            self._settings,
+            may_act=self.membership.may_act,
+            still_owned=self._owned.__contains__,
+        )
+        self._keepers[reading.group] = keeper
+        return keeper
+
+    def _id_prefix(self, topic: str) -> str:
+        topic_id = self._parts.catalog.id_of(topic)
+        assert topic_id is not None, f"{topic} was asked for before its run was made"
+        return id_prefix(topic_id)
+
+    # -- runs that end or cannot go on -------------------------------------------------------------------------------
+
+    def _miss(self, reading: Reading, missing: list[Place]) -> None:
+        places = ", ".join(f"{topic}/{number}" for topic, number in missing[:5])
+        self._stop_run(reading, "blocked", f"pointer-missing: {places}")
+
+    def _stop_run(self, reading: Reading, state: str, reason: str) -> None:
+        self._stops.setdefault(reading.group, (reading, state, reason))
+        self._dirty.set()
+
+    async def _record_stops(self) -> None:
+        """Write into the tables what runs said of themselves; a row that someone else changed meanwhile stands."""
+        while self._stops:
+            group, (reading, state, reason) = next(iter(self._stops.items()))
+            await self._record_stop(reading, state, reason)
+            self._stops.pop(group, None)
+
+    async def _record_stop(self, reading: Reading, state: str, reason: str) -> None:
+        audit.audit(self._parts.producer, self._settings.instance, state, reading.group, reason=reason)
+        if reading.run is not None and state != "gone":
+            changed = msgspec.structs.replace(reading.run, state="done" if state == "done" else "cancelled")
+            await _replace(self._parts.runs, reading.run.id, reading.run, changed)
+            return
+        row = msgspec.structs.replace(reading.row, state=state, reason=reason)
+        await _replace(self._parts.subscriptions, reading.spec.name, reading.row, row)
+
+    # -- committing --------------------------------------------------------------------------------------------------
+
+    async def _settle_all(self) -> None:
+        """Commit run after run, then rest; a run that has nothing to say costs nothing."""
+        while True:
+            await asyncio.sleep(self._settings.commit_interval_s)
+            for keeper in list(self._keepers.values()):
+                if not keeper.is_due(time.monotonic()):
+                    continue
+                try:
+                    async with self._turn:
+                        await self._settle_one(keeper)
+                except PipelineError as error:
+                    self._parts.hooks.on_consumer_error(error)
+            if time.monotonic() - self._topics_checked_at >= TOPIC_CHECK_S:
+                await self._check_topics()
+
+    async def _settle_one(self, keeper: RunKeeper) -> None:
+        if self._keepers.get(keeper.reading.group) is not keeper:
+            return
+        missing = await keeper.settle()
+        self._publish_positions(keeper)
+        if missing:
+            self._miss(keeper.reading, missing)
+        if await keeper.is_through():
+            self._stop_run(keeper.reading, "done", "the window is delivered")
+
+    def _publish_positions(self, keeper: RunKeeper) -> None:
+        """Show the group how far its slowest live run is, per partition; that commit is also the lease's proof."""
+        if keeper.reading.run is not None and any(place in self.membership.positions for place in keeper.places):
+            return
+        for place, pointer in keeper.keeper.last.items():
+            if place in self._owned:
+                self.membership.positions[place] = pointer.offset
+
+    async def _check_topics(self) -> None:
+        """A topic deleted and made again has another id: offsets of the old one mean nothing there."""
+        self._topics_checked_at = time.monotonic()
+        for keeper in list(self._keepers.values()):
+            for topic, topic_id in keeper.topic_ids.items():
+                try:
+                    state = await self._parts.catalog.get(topic)
+                except PipelineError as error:
+                    self._parts.hooks.on_consumer_error(error)
+                    continue
+                if state.topic_id != topic_id:
+                    self._stop_run(keeper.reading, "blocked", f"topic-recreated: {topic}")
+
+
+def decode_subscription(value: bytes) -> StoredSubscription:
+    return msgspec.json.decode(value, type=StoredSubscription)
+
+
+def decode_run(value: bytes) -> StoredRun:
+    return msgspec.json.decode(value, type=StoredRun)
+
+
+async def _replace(table: LogTable, key: str, before: msgspec.Struct, after: msgspec.Struct) -> None:
+    """Put ``after`` where ``before`` stands; what someone else put there meanwhile wins."""
+    row = table.get(key)
+    if row is None or msgspec.json.decode(row.value, type=type(before)) != before:
+        return
+    try:
+        await table.put(key, msgspec.json.encode(after), based_on=row.version)
+    except VersionConflict:
+        return
