@@ -74,6 +74,10 @@ class ReplayRule:
         """Keys whose last record was ignored at a timestamp before ``before_ms``."""
         return [key for key, at_ms in self._unsettled.items() if at_ms < before_ms]
 
+    def is_unsettled(self, key: str) -> bool:
+        """Whether the last record of the key was ignored, so that compaction would keep the wrong one."""
+        return key in self._unsettled
+
     def forgettable(self, now_ms: int) -> Iterator[str]:
         """Keys deleted more than `FORGET_AFTER_MS` ago."""
         return (
