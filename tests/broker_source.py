@@ -43,7 +43,7 @@ def broker(base: Path) -> Iterator[Kafka]:
         yield Kafka(servers)
         return
     if os.environ.get("PIPELINE_TEST_KAFKA") == "testcontainers":
-        from tests.kafka_container import container
+        from tests.kafka_container import container  # noqa: PLC0415 - docker, for this source only
 
         with container() as servers:
             yield Kafka(servers)

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 
 from tests.broker_source import Kafka, broker, shared_broker
 
-# The machine's speed is no property of the code, so no deadline; CI looks longer and finds the same examples each time.
-settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+# The machine's speed is no property of the code, so no deadline; CI looks longer, at the same examples each time.
+TOO_SLOW = [HealthCheck.too_slow]
+settings.register_profile("dev", deadline=None, max_examples=50, suppress_health_check=TOO_SLOW)
+settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True, suppress_health_check=TOO_SLOW)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
 
 

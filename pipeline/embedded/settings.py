@@ -13,16 +13,21 @@ HEAP_MB_MIN = 128
 PORT_MAX = 65535
 
 # These hold the node together; a broker with another identity, place or role is not this one.
-OWNED = frozenset({"process.roles", "node.id", "controller.quorum.voters", "controller.listener.names", "log.dirs", "log.dir"})
+OWNED = frozenset({"process.roles", "node.id", "controller.quorum.voters", "controller.listener.names", "listeners",
+                   "log.dirs", "log.dir"})  # fmt: skip
 
 # One node: every internal topic has one replica, and few partitions, since each costs files and start-up time.
-# Groups settle at once (no initial delay) and may have short sessions, so that tests need not wait.
+# Groups settle at once and may have short sessions, the cleaner and retention look often: nobody waits for a laptop's
+# broker. The empty metadata records a controller writes twice a second are useless without followers.
 ONE_NODE: Mapping[str, str] = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    # Everybody is allowed everything, but there is an authorizer, so that ACLs can be made, listed and tried.
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
     "auto.create.topics.enable": "false",
     "num.partitions": "1",
     "default.replication.factor": "1",
@@ -38,12 +43,18 @@ ONE_NODE: Mapping[str, str] = {
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "6000",
     "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "500",
     "num.network.threads": "2",
     "num.io.threads": "4",
     "num.recovery.threads.per.data.dir": "1",
     "log.cleaner.threads": "1",
     "log.cleaner.dedupe.buffer.size": "16777216",
+    "log.cleaner.backoff.ms": "2000",
+    "log.retention.check.interval.ms": "10000",
+    "log.initial.task.delay.ms": "2000",
+    "metadata.max.idle.interval.ms": "0",
 }
 
 

@@ -2,7 +2,7 @@
 
 ``bootstrap.checkpoint`` is what ``kafka.tools.StorageTool format`` of the pinned release writes: the newest feature
 levels as one record batch, nothing of the cluster's identity (KIP-778). Identity is in ``meta.properties`` (KIP-631,
-KIP-858), written last, because Kafka takes a directory that has it for a formatted one.
+KIP-858), written last and by a rename, because Kafka takes a directory that has it for a formatted one.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from pathlib import Path
 
 
 def new_id() -> str:
-    """A Kafka Uuid as text: 22 characters of URL-safe base64, none of them a leading dash (the tools take it for an option)."""
-    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
-        pass
-    return text
+    """A Kafka Uuid as text: 22 characters of URL-safe base64; no leading dash, which tools take for an option."""
+    while True:
+        text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not text.startswith("-"):
+            return text
 
 
-def format_data_dir(logs: Path) -> None:
+def format_log_dir(logs: Path) -> None:
     """Does nothing to a directory that is formatted already."""
     meta = logs / "meta.properties"
     if meta.exists():

@@ -1,0 +1,32 @@
+"""``pipeline kafka <tool> …``: Kafka's own command line tools, as they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+# Everything after the tool's name is the tool's own, --help included; its options are unknown to us.
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
+
+
+def kafka(
+    context: typer.Context,
+    tool: Annotated[str, typer.Argument(help="topics, consumer-groups, console-consumer, configs, acls, dump-log, …")],
+    bootstrap_server: Annotated[
+        str | None,
+        typer.Option(help="The cluster, for tools that take one.", envvar="PIPELINE_BOOTSTRAP_SERVERS"),
+    ] = None,
+) -> None:
+    """Run a stock Kafka tool: kafka-topics.sh is `pipeline kafka topics`. Arguments and exit status are passed on.
+
+    Example: pipeline kafka consumer-groups --describe --all-groups
+    """
+    from pipeline.embedded.tools import run_tool  # noqa: PLC0415 - an optional extra, and no other command wants it
+
+    raise typer.Exit(run_tool(tool, context.args, bootstrap_server))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command("kafka", context_settings=PASS_THROUGH)(kafka)
