@@ -59,6 +59,7 @@ class Run:
         self._pump_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._breaker_state = self.core.breaker.state
         self.changed = False
 
     @property
@@ -136,6 +137,9 @@ class Run:
                 self._spawn(self._bury(lane))
             if actions.gone:
                 self._on_stop("gone", "the endpoint answered 410")
+        if self.core.breaker.state is not self._breaker_state:
+            self._breaker_state = self.core.breaker.state
+            self._parts.hooks.on_breaker(self.reading.group, self._breaker_state.value)
         self.changed = True
         self._arm(now)
 
