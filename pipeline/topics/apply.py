@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Protocol
 
-from pipeline.errors import Conflict, VersionConflict
+from pipeline.errors import VersionConflict
 from pipeline.faces import TopicFacts
 from pipeline.topic import Topic
 from pipeline.topics.plan import LiveTopic, Plan, Step
@@ -19,7 +18,7 @@ class TopicsAdmin(Protocol):
     async def topic_config(self, name: str, /) -> Mapping[str, str]: ...
     async def create(
         self, name: str, *, partitions: int, config: Mapping[str, str], replication: int | None
-    ) -> object: ...
+    ) -> bool: ...
     async def set_config(self, name: str, config: Mapping[str, str], /) -> object: ...
     async def add_partitions(self, name: str, total: int, /) -> object: ...
 
@@ -54,11 +53,8 @@ async def apply(admin: TopicsAdmin, plan: Plan) -> list[Step]:
 
 async def _do(admin: TopicsAdmin, step: Step, topic: Topic) -> None:
     if step.act == "create":
-        # Of two processes that apply the same files at the same time one finds the topic made already.
-        with suppress(Conflict):
-            await admin.create(
-                topic.name, partitions=topic.partitions, config=topic.config, replication=topic.replication
-            )
+        # Of two processes that apply the same files at the same time one finds the topic made already: so be it.
+        await admin.create(topic.name, partitions=topic.partitions, config=topic.config, replication=topic.replication)
     elif step.act == "partitions":
         await admin.add_partitions(topic.name, topic.partitions)
     else:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from pipeline.errors import BrokerUnavailable, Conflict, VersionConflict
+from pipeline.errors import BrokerUnavailable, VersionConflict
 from pipeline.topic import Topic
 from pipeline.topics import Allowed, apply, plan, read_live
 
@@ -34,11 +34,12 @@ class Broker:
     async def topic_config(self, name: str, /) -> Mapping[str, str]:
         return self.live[name][1]
 
-    async def create(self, name: str, *, partitions: int, config: Mapping[str, str], replication: int | None) -> None:
+    async def create(self, name: str, *, partitions: int, config: Mapping[str, str], replication: int | None) -> bool:
         self._called(f"create {name}")
         if name in self.live:
-            raise Conflict(f"topic {name} exists")
+            return False
         self.live[name] = (partitions, {**DEFAULTS, **config})
+        return True
 
     async def set_config(self, name: str, config: Mapping[str, str], /) -> None:
         self._called(f"set {name}")
@@ -108,9 +109,9 @@ async def test_a_topic_made_by_another_process_in_the_last_moment_is_fine() -> N
     class Raced(Broker):
         async def create(
             self, name: str, *, partitions: int, config: Mapping[str, str], replication: int | None
-        ) -> None:
+        ) -> bool:
             self.live.setdefault(name, (partitions, dict(config)))
-            await super().create(name, partitions=partitions, config=config, replication=replication)
+            return await super().create(name, partitions=partitions, config=config, replication=replication)
 
     broker = Raced()
     assert len(await apply(broker, plan([ORDERS, PAYMENTS], {}))) == 2
