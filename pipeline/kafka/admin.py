@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from confluent_kafka import (
@@ -17,7 +18,7 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public there, but not listed as exported
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -27,7 +28,6 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from pipeline.errors import TopicNotFound
 from pipeline.kafka.calls import AdminCalls
 from pipeline.kafka.client import KafkaSettings, kafka_error, translated
 
@@ -76,7 +76,7 @@ class Admin:
         """Every setting of the topic and its effective value (defaults included); sensitive ones read ``""``."""
         resource = ConfigResource(ResourceType.TOPIC, name)
         asked = self._open.raw.describe_configs([resource], request_timeout=self._timeout_s)
-        entries = _answered(*(await self._open.answers(asked)).values(), f"read the settings of {name}", name)
+        entries = _answered(await self._one(asked), f"read the settings of {name}", name)
         return {key: entry.value or "" for key, entry in entries.items()}
 
     async def create(
@@ -90,7 +90,7 @@ class Admin:
         asked = self._open.raw.create_topics(
             [topic], operation_timeout=self._timeout_s, request_timeout=self._timeout_s
         )
-        (answer,) = (await self._open.answers(asked)).values()
+        answer = await self._one(asked)
         if _is(answer, KafkaError.TOPIC_ALREADY_EXISTS):
             return False
         _answered(answer, f"create topic {name}", name)
@@ -109,39 +109,39 @@ class Admin:
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         asked = self._open.raw.incremental_alter_configs([resource], request_timeout=self._timeout_s)
-        _answered(*(await self._open.answers(asked)).values(), f"change the settings of {name}", name)
+        _answered(await self._one(asked), f"change the settings of {name}", name)
 
     async def add_partitions(self, name: str, total: int) -> None:
         """Raise the number of partitions to ``total`` (keys move; Kafka has no way back)."""
         asked = self._open.raw.create_partitions(
             [NewPartitions(name, total)], operation_timeout=self._timeout_s, request_timeout=self._timeout_s
         )
-        _answered(*(await self._open.answers(asked)).values(), f"add partitions to {name}", name)
+        _answered(await self._one(asked), f"add partitions to {name}", name)
         await self._until_known(name, total)
 
     async def delete(self, name: str) -> None:
         """Delete the topic with all it holds. Nothing in this product does so by itself."""
         asked = self._open.raw.delete_topics([name], operation_timeout=self._timeout_s, request_timeout=self._timeout_s)
-        _answered(*(await self._open.answers(asked)).values(), f"delete topic {name}", name)
+        _answered(await self._one(asked), f"delete topic {name}", name)
 
     async def offsets(
         self, partitions: Sequence[Partition], at: Literal["earliest", "latest"] | int
     ) -> dict[Partition, int]:
-        """Per partition the log start, the read-committed end, or the first offset not older than ``at`` (ms since 1970).
+        """Per partition the log start, the read-committed end, or the first offset not older than ``at`` (ms since
+        1970).
 
         A time past the last record gives the end. Raises `TopicNotFound` when one of them does not exist.
         """
         if not partitions:
             return {}
-        spec = {"earliest": OffsetSpec.earliest, "latest": OffsetSpec.latest}.get(str(at))
-        found = await self._offsets(partitions, spec() if spec else OffsetSpec.for_timestamp(int(at)))
+        found = await self._offsets(partitions, _spec(at))
         past_the_end = [partition for partition, offset in found.items() if offset < 0]
-        return found | await self._offsets(past_the_end, OffsetSpec.latest()) if past_the_end else found
+        return found | await self._offsets(past_the_end, _spec("latest")) if past_the_end else found
 
     async def groups(self) -> list[str]:
         """Names of all consumer groups that have members or committed offsets, sorted."""
         asked = {None: self._open.raw.list_consumer_groups(request_timeout=self._timeout_s)}
-        listing = _answered((await self._open.answers(asked))[None], "list groups")
+        listing = _answered(await self._one(asked), "list groups")
         if not listing.valid and listing.errors:
             raise translated(listing.errors[0], "list groups")
         return sorted(group.group_id for group in listing.valid)
@@ -149,22 +149,22 @@ class Admin:
     async def group_state(self, name: str) -> str:
         """``Empty`` (offsets, no members), ``Stable`` and the like (members), or ``Dead`` (there is no such group)."""
         asked = self._open.raw.describe_consumer_groups([name], request_timeout=self._timeout_s)
-        (answer,) = (await self._open.answers(asked)).values()
+        answer = await self._one(asked)
         if _is(answer, KafkaError.GROUP_ID_NOT_FOUND):
             return "Dead"
         state = _answered(answer, f"describe group {name}").state
         return _GROUP_STATES.get(state, "Unknown")
 
     async def delete_group(self, name: str) -> None:
-        """Forget the group and its offsets; nothing happens when there is none. Raises `GroupActive` when it has members."""
+        """Forget the group and its offsets, if there is one. Raises `GroupActive` when it has members."""
         asked = self._open.raw.delete_consumer_groups([name], request_timeout=self._timeout_s)
-        (answer,) = (await self._open.answers(asked)).values()
+        answer = await self._one(asked)
         if not _is(answer, KafkaError.GROUP_ID_NOT_FOUND):
             _answered(answer, f"delete group {name}")
 
     async def cluster_id(self) -> str:
         asked = {None: self._open.raw.describe_cluster(request_timeout=self._timeout_s)}
-        return str(_answered((await self._open.answers(asked))[None], "describe the cluster").cluster_id)
+        return str(_answered(await self._one(asked), "describe the cluster").cluster_id)
 
     def close(self) -> None:
         """Let the client go; requests under way fail."""
@@ -179,6 +179,11 @@ class Admin:
     def _timeout_s(self) -> float:
         return self._settings.request_timeout_s
 
+    async def _one(self, asked: Mapping[Any, Future[Any]]) -> Any:
+        """The answer to the only request there is."""
+        (answer,) = (await self._open.answers(asked)).values()
+        return answer
+
     async def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
         asked = self._open.raw.list_offsets(
             {TopicPartition(*partition): spec for partition in partitions},
@@ -186,10 +191,11 @@ class Admin:
             request_timeout=self._timeout_s,
         )
         answers = await self._open.answers(asked)
-        return {
-            (place.topic, place.partition): _answered(answer, f"offsets of {place.topic}/{place.partition}", place.topic).offset
-            for place, answer in answers.items()
-        }
+        found: dict[Partition, int] = {}
+        for place, answer in answers.items():
+            doing = f"offsets of {place.topic}/{place.partition}"
+            found[place.topic, place.partition] = _answered(answer, doing, place.topic).offset
+        return found
 
     async def _until_known(self, name: str, partitions: int) -> None:
         """Metadata spreads after the answer: wait for it, at most ``request_timeout_s``."""
@@ -209,6 +215,15 @@ _GROUP_STATES = {
     ConsumerGroupState.DEAD: "Dead",
     ConsumerGroupState.EMPTY: "Empty",
 }
+
+
+def _spec(at: Literal["earliest", "latest"] | int) -> OffsetSpec:
+    made: OffsetSpec
+    if isinstance(at, int):
+        made = OffsetSpec.for_timestamp(at)
+    else:
+        made = (OffsetSpec.earliest if at == "earliest" else OffsetSpec.latest)()  # type: ignore[no-untyped-call]  # as published
+    return made
 
 
 def _is(answer: object, *codes: int) -> bool:

@@ -25,7 +25,8 @@ class AdminCalls:
 
     def __init__(self, settings: KafkaSettings, role: str) -> None:
         self.timeout_s = settings.request_timeout_s
-        self.raw = AdminClient({**client_conf(settings, role), "error_cb": self._noted})
+        conf: dict[str, Any] = {**client_conf(settings, role), "error_cb": self._noted}
+        self.raw = AdminClient(conf)
         self.last_error = ""
         self._answered: deque[Answered] = deque()
         self._waking = False

@@ -81,7 +81,7 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def client_conf(settings: KafkaSettings, role: str) -> ClientConf:
-    """librdkafka properties shared by every client; ``role`` (``producer``, ``tail`` …) becomes part of ``client.id``."""
+    """librdkafka properties of every client; ``role`` (``producer``, ``tail`` …) becomes part of ``client.id``."""
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": f"{settings.client_id}-{role}",

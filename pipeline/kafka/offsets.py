@@ -112,7 +112,7 @@ class GroupOffsets:
         topic, partition = partitions[0]
         raise PointerUnreadable(
             f"group {group}, {topic}/{partition}: another client committed metadata that this one cannot decode "
-            f"({READ_TRIES} tries); commit the offset again without metadata, e.g. by kafka-consumer-groups --reset-offsets"
+            f"({READ_TRIES} tries); set the offset again without metadata (kafka-consumer-groups --reset-offsets)"
         )
 
     async def _read(self, group: str, partitions: list[Partition]) -> dict[Partition, Committed]:
@@ -142,7 +142,8 @@ def _place(partition: Partition, offset: int, metadata: str | None) -> TopicPart
     if metadata is None:
         return TopicPartition(*partition, offset)
     if len(metadata) > METADATA_CHARACTERS_MAX:
-        raise PayloadTooLarge("metadata", f"{len(metadata)} characters", f"at most {METADATA_CHARACTERS_MAX} characters")
+        expected = f"at most {METADATA_CHARACTERS_MAX} characters"
+        raise PayloadTooLarge("metadata", f"{len(metadata)} characters", expected)
     if "\0" in metadata:
         raise InputError("metadata", metadata, "text without NUL")
     return TopicPartition(*partition, offset, metadata)

@@ -12,45 +12,29 @@ bounded in records and bytes; what does not fit is refused at once and nothing o
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import confluent_kafka
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from pipeline.errors import AppendFailed, BrokerUnavailable, PayloadTooLarge, PipelineError, TopicNotFound
+from pipeline.errors import BrokerUnavailable, PipelineError, TopicNotFound
 from pipeline.hooks import Hooks
-from pipeline.kafka.client import ClientConf, KafkaSettings, client_conf, kafka_error, translated
+from pipeline.kafka.append_failure import PartitionMissing, append_failure
+from pipeline.kafka.client import KafkaSettings, kafka_error
+from pipeline.kafka.producer_settings import ProducerLimits, producer_conf
+from pipeline.kafka.topic_news import TopicNews
 from pipeline.record import Headers, Position
 
 Done: TypeAlias = Callable[[Position | PipelineError], None]
 
 _POLL_S = 0.001
-_POLL_MAX_S = 0.02
+_POLL_MAX_S = 0.005
 _IDLE_POLL_S = 1.0
-# librdkafka looks for timed-out records once a second, so they are given up that much earlier.
-_SCAN_MS = 1000
-_TOPIC_NEWS_MS = 500
-
-
-class ProducerLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of the append queue: what is waiting, in flight or not yet reported counts.
-
-    ``queue_records_max`` and ``queue_bytes_max``: beyond either an append is refused (the caller slows down or
-    answers 503). ``message_bytes_max``: one record's key, value and headers, before compression; keep it at or
-    below the topics' ``max.message.bytes``. ``linger_s``: how long a record may wait for company in its batch.
-    """
-
-    queue_records_max: int = 100_000
-    queue_bytes_max: int = 128 * 1024 * 1024
-    message_bytes_max: int = 1_000_000
-    linger_s: float = 0.002
-    compression: str = "none"
-
-
-class PartitionMissing(AppendFailed):
-    """The topic has no such partition, as far as this client's view of the cluster goes."""
+# Position(…) without its argument parsing, which would cost a tenth of the whole report.
+_position = partial(tuple.__new__, Position)
 
 
 class Producer:
@@ -66,11 +50,11 @@ class Producer:
         self._outstanding = 0
         self._poll_s = _POLL_S
         self._timer: asyncio.TimerHandle | None = None
-        self._acked: dict[str, int] = {}
+        self._acked: defaultdict[str, int] = defaultdict(int)
         self._last_error = ""
         self._fatal = False
-        self._refreshes: dict[str, asyncio.Task[None]] = {}
-        self._closing: set[asyncio.Future[object]] = set()
+        self._news = TopicNews(self._look)
+        self._closing: set[asyncio.Task[object]] = set()
 
     @property
     def outstanding(self) -> int:
@@ -95,8 +79,7 @@ class Producer:
         self._client = None
         if self._timer is not None:
             self._timer.cancel()
-        for task in (*self._refreshes.values(), *self._closing):
-            task.cancel()
+        self._news.stop()
         for each in (client, *self._retired):
             _purge(each)
             await asyncio.to_thread(each.close)
@@ -114,7 +97,7 @@ class Producer:
             return await self._append(topic, key, value, headers, partition)
         except (PartitionMissing, TopicNotFound):
             # The client's view may be older than the topic or the partition: look once, then believe it.
-            await self._refreshed(topic)
+            await asyncio.shield(self._news.refresh(topic))
             return await self._append(topic, key, value, headers, partition)
 
     def append_soon(
@@ -130,18 +113,23 @@ class Producer:
         """Queue the record; False when the queue is full (nothing was done). ``done`` runs on the loop, once."""
         if self._client is None:
             raise BrokerUnavailable("the producer is not running")
-        report = self._unwatched if done is None else self._watched(done)
         try:
             self._client.produce(
-                topic, value, key, -1 if partition is None else partition, report, None, 0, list(headers) or None
+                topic,
+                value,
+                key,
+                -1 if partition is None else partition,
+                self._report_to(topic, done),
+                None,
+                0,
+                list(headers) if headers else None,
             )
         except BufferError:
             return False
         except KafkaException as error:
             return self._refuse(kafka_error(error), topic, done)
         self._outstanding += 1
-        if self._poll_s > _POLL_S or self._outstanding == 1:
-            self._poll_s = _POLL_S
+        if self._outstanding == 1:
             self._schedule(_POLL_S)
         return True
 
@@ -165,26 +153,24 @@ class Producer:
             raise outcome
         return outcome
 
-    def _watched(self, done: Done) -> Callable[[KafkaError | None, Message], None]:
+    def _report_to(self, topic: str, done: Done | None) -> Callable[[KafkaError | None, Message], None]:
+        """What librdkafka calls, inside `_poll`, when it knows what became of one record."""
+
         def report(error: KafkaError | None, message: Message) -> None:
             self._outstanding -= 1
-            topic: str = message.topic()  # type: ignore[assignment]  # a report always names its topic
-            if error is None:
-                self._acked[topic] = self._acked.get(topic, 0) + 1
-                outcome: Position | PipelineError = Position(topic, message.partition(), message.offset())  # type: ignore[arg-type]  # set on a report
-            else:
-                outcome = self._failed(error, topic)
-            self._tell(done, outcome)
+            if error is not None:
+                failure = self._failed(error, topic)
+                if done is not None:
+                    self._tell(done, failure)
+                return
+            self._acked[topic] += 1
+            if done is not None:
+                try:
+                    done(_position((topic, message.partition(), message.offset())))
+                except Exception as raised:  # noqa: BLE001 - any, or poll() would leave the other reports unserved
+                    self._complain(raised)
 
         return report
-
-    def _unwatched(self, error: KafkaError | None, message: Message) -> None:
-        self._outstanding -= 1
-        topic: str = message.topic()  # type: ignore[assignment]  # a report always names its topic
-        if error is None:
-            self._acked[topic] = self._acked.get(topic, 0) + 1
-        else:
-            self._failed(error, topic)
 
     def _refuse(self, error: KafkaError, topic: str, done: Done | None) -> bool:
         """`error` came from ``produce`` itself; the report follows on the loop like any other."""
@@ -193,32 +179,23 @@ class Producer:
             self._loop.call_soon(self._tell, done, failure)
         return True
 
-    def _tell(self, done: Done, outcome: Position | PipelineError) -> None:
+    def _tell(self, done: Done, failure: PipelineError) -> None:
         try:
-            done(outcome)
-        except Exception as error:  # an exception here would leave poll() with reports unserved
-            assert self._loop is not None
-            self._loop.call_exception_handler({"message": "a delivery report's callback raised", "exception": error})
+            done(failure)
+        except Exception as raised:  # noqa: BLE001 - any, or poll() would leave the other reports unserved
+            self._complain(raised)
+
+    def _complain(self, raised: Exception) -> None:
+        context = {"message": "the callback of an append raised", "exception": raised}
+        asyncio.get_running_loop().call_exception_handler(context)
 
     def _failed(self, error: KafkaError, topic: str) -> PipelineError:
-        failure = self._named(error, topic)
+        failure = append_failure(error, topic, self._limits, self._last_error)
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._fatal = True
         if isinstance(failure, (PartitionMissing, TopicNotFound)):
-            self._refresh(topic)
+            self._news.refresh(topic)
         self._hooks.on_append_failed(topic, failure)
-        return failure
-
-    def _named(self, error: KafkaError, topic: str) -> PipelineError:
-        code = error.code()
-        if code == KafkaError.MSG_SIZE_TOO_LARGE:
-            limit = f"at most {self._limits.message_bytes_max} bytes (message_bytes_max; the topic's own limit may be less)"
-            return PayloadTooLarge("data", f"a record for {topic}", limit)
-        if code == KafkaError._UNKNOWN_PARTITION:
-            return PartitionMissing(f"append to {topic}: it has no such partition")
-        failure = translated(error, f"append to {topic}", topic=topic, refused=AppendFailed)
-        if isinstance(failure, BrokerUnavailable) and self._last_error:
-            return BrokerUnavailable(f"{failure}; last error of the client: {self._last_error}")
         return failure
 
     # -- serving the client ------------------------------------------------------------------------------------------
@@ -242,7 +219,7 @@ class Producer:
                 self._retired.remove(retired)
                 self._keep(asyncio.to_thread(retired.close))
         if self._acked:
-            acked, self._acked = self._acked, {}
+            acked, self._acked = self._acked, defaultdict(int)
             for topic, count in acked.items():
                 self._hooks.on_appended(topic, count)
         if self._fatal:
@@ -250,23 +227,8 @@ class Producer:
         return served
 
     def _made(self) -> confluent_kafka.Producer:
-        limits = self._limits
-        conf: ClientConf = {
-            **client_conf(self._settings, "producer"),
-            "acks": "all",
-            "enable.idempotence": True,
-            # Java's choice of partition for a key; librdkafka's default would split one key over two partitions.
-            "partitioner": "murmur2_random",
-            "message.timeout.ms": max(1, int(self._settings.request_timeout_s * 1000) - _SCAN_MS),
-            "message.max.bytes": limits.message_bytes_max,
-            "queue.buffering.max.messages": limits.queue_records_max,
-            "queue.buffering.max.kbytes": max(1, limits.queue_bytes_max // 1024),
-            "linger.ms": limits.linger_s * 1000,
-            "compression.type": limits.compression,
-            # The default keeps records for an unknown topic for 30 s, so they time out with no word of the reason.
-            "topic.metadata.propagation.max.ms": _TOPIC_NEWS_MS,
-        }
-        return confluent_kafka.Producer({**conf, "error_cb": self._noted})
+        conf: dict[str, Any] = {**producer_conf(self._settings, self._limits), "error_cb": self._noted}
+        return confluent_kafka.Producer(conf)
 
     def _noted(self, error: KafkaError) -> None:
         self._last_error = f"{error.name()}: {error.str()}"
@@ -282,30 +244,14 @@ class Producer:
         self._retired.append(failed)
         self._hooks.on_append_failed("", BrokerUnavailable(f"the producer had to start anew: {self._last_error}"))
 
-    # -- a newer view of a topic -------------------------------------------------------------------------------------
-
-    def _refresh(self, topic: str) -> asyncio.Task[None]:
-        running = self._refreshes.get(topic)
-        if running is None:
-            running = self._refreshes[topic] = asyncio.ensure_future(self._look(topic))
-            running.add_done_callback(lambda _: self._refreshes.pop(topic, None))
-        return running
-
-    async def _refreshed(self, topic: str) -> None:
-        await asyncio.shield(self._refresh(topic))
-
-    async def _look(self, topic: str) -> None:
-        """Ask the cluster for `topic`; the client takes what it hears into its own view."""
+    def _look(self, topic: str) -> None:
+        """On a thread: ask the cluster for `topic`; the client takes what it hears into its own view."""
         client = self._client
-        if client is None:
-            return
-        try:
-            await asyncio.to_thread(client.list_topics, topic, self._settings.request_timeout_s)
-        except KafkaException as error:
-            self._noted(kafka_error(error))
+        if client is not None:
+            client.list_topics(topic, self._settings.request_timeout_s)
 
-    def _keep(self, closing: Coroutine[object, object, object]) -> None:
-        task = asyncio.ensure_future(closing)
+    def _keep(self, closing: Coroutine[Any, Any, object]) -> None:
+        task = asyncio.create_task(closing)
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

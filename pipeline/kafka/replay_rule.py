@@ -1,9 +1,9 @@
 """Which writes of a table's topic count: the rule by which every process that replays it reaches the same rows.
 
-A write carries its **turn**: one more than the turn of the row it was based on, as its writer saw it. Replay accepts a
+A write carries its **turn**: one more than the turn of the row it was based on, as its writer saw it. Replay takes a
 write whose turn is above the row's and ignores any other: of two writes based on the same row the first on the log
-wins, everywhere, without a leader. (That a turn is *above* suffices. A writer sees a prefix of the log, so on a whole
-log an accepted turn is exactly one more; on a compacted one, whose earlier turns are gone, it may jump.)
+wins, everywhere, without a leader. (*Above* suffices. A writer sees a prefix of the log, so on a whole log a turn that
+counts is exactly one more; on a compacted one, whose earlier turns are gone, it may jump.)
 
 Compaction keeps the *last* record of a key, and that may be an ignored one, the winner gone. Such a key is **unsettled**
 until an accepted write follows: whoever lost appends the accepted row again (a repair, same version, next turn), and
@@ -80,9 +80,7 @@ class ReplayRule:
 
     def forgettable(self, now_ms: int) -> Iterator[str]:
         """Keys deleted more than `FORGET_AFTER_MS` ago."""
-        return (
-            key for key, held in self._held.items() if held.deleted and held.at_ms < now_ms - FORGET_AFTER_MS
-        )
+        return (key for key, held in self._held.items() if held.deleted and held.at_ms < now_ms - FORGET_AFTER_MS)
 
     def apply(self, record: Record) -> bool:
         """Take the next record of the log; False when it is ignored. Keys that are no UTF-8 are ignored, too."""

@@ -11,28 +11,31 @@ import random
 import time
 import weakref
 from collections.abc import Callable
-from typing import TypeAlias
 
-from pipeline.errors import BrokerUnavailable, DeclarationInvalid, InputError, PayloadTooLarge, PipelineError, VersionConflict
+from pipeline.errors import (
+    BrokerUnavailable,
+    DeclarationInvalid,
+    InputError,
+    PayloadTooLarge,
+    PipelineError,
+    VersionConflict,
+)
 from pipeline.hooks import Hooks
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.producer import Producer
-from pipeline.kafka.replay_rule import ReplayRule, Row, Write
+from pipeline.kafka.replay_rule import Row, Write
+from pipeline.kafka.table_replica import TableReplica, Watcher
 from pipeline.kafka.table_tail import TableTail
-from pipeline.record import Record
 
 __all__ = ["LogTable", "Row", "Tables"]
-
-Watcher: TypeAlias = Callable[[str, Row | None], None]
 
 ROW_BYTES_MAX = 512 * 1024
 KEY_BYTES_MAX = 1024
 PUT_TRIES = 5
 UNSETTLED_S = 60.0
 KEEP_S = 300.0
-# Offsets of ignored writes that are remembered for a `put` still waiting to hear of its own.
-IGNORED_MAX = 10_000
+LOAD_S = 60.0
 TOPIC_CONFIG = {
     "cleanup.policy": "compact",
     # The time there is to repair a key whose last record is an ignored one (see replay_rule.py).
@@ -72,7 +75,7 @@ class Tables:
         """Every process does this, none is in charge: chance spreads them, and doing it twice does no harm."""
         pause_s = 10.0
         while True:
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, hides nothing
+            await asyncio.sleep(pause_s * (0.5 + random.random()))  # noqa: S311 - spreads load, hides nothing
             pause_s = KEEP_S
             for table in list(self._tables.values()):
                 await table.keep(time.time())
@@ -87,35 +90,34 @@ class LogTable:
         self.topic = topic
         self._timeout_s = settings.request_timeout_s
         self._producer, self._admin, self._tail = producer, admin, tail
-        self._rule = ReplayRule()
-        self._loading: ReplayRule | None = None
-        self._loaded: asyncio.Future[None] | None = None
-        self._next_offset = 0
-        self._ignored: dict[int, None] = {}
-        self._waiting: dict[int, asyncio.Future[bool]] = {}
-        self._watchers: list[Watcher] = []
+        self._replica = TableReplica(topic)
+        self._starting = asyncio.Lock()
+        self._reading = False
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def start(self) -> None:
         """Make the topic if it is missing, read it to its end, go on reading. Returns when the rows are there.
 
-        Raises `DeclarationInvalid` for a topic that is no table (not compacted, several partitions), `BrokerUnavailable`.
+        Raises `DeclarationInvalid` for a topic that is no table (not compacted, or several partitions),
+        and `BrokerUnavailable`.
         """
-        if self._loaded is None:
-            await self._ensure_topic()
-            self._loaded = asyncio.get_running_loop().create_future()
-            self._tail.read(self.topic, self)
+        async with self._starting:
+            if not self._reading:
+                await self._ensure_topic()
+                self._replica.end = (await self._admin.offsets([(self.topic, 0)], "latest"))[self.topic, 0]
+                self._tail.read(self.topic, self._replica)
+                self._reading = True
         try:
-            await asyncio.wait_for(asyncio.shield(self._loaded), max(60.0, 2 * self._timeout_s))
+            await asyncio.wait_for(self._replica.loaded.wait(), LOAD_S)
         except TimeoutError:
-            raise BrokerUnavailable(f"table {self.topic} was not read to its end in time") from None
+            raise BrokerUnavailable(f"table {self.topic} was not read to its end in {LOAD_S} s") from None
 
     def get(self, key: str) -> Row | None:
-        return self._rule.get(key)
+        return self._replica.rule.get(key)
 
     def rows(self) -> dict[str, Row]:
         """Key → row, a copy."""
-        return self._rule.rows()
+        return self._replica.rule.rows()
 
     async def put(self, key: str, value: bytes | None, *, based_on: int | None) -> Row:
         """Set the row (None: delete it) if it is still at version ``based_on`` (None: if there is none).
@@ -127,99 +129,44 @@ class LogTable:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             for _ in range(PUT_TRIES):
-                current = self._rule.get(key)
+                current = self._replica.rule.get(key)
                 if (current.version if current else None) != based_on:
                     break
-                offset, accepted = await self._append(key, self._rule.write(key, value))
+                offset, accepted = await self._append(key, self._replica.rule.write(key, value))
                 if accepted:
                     return Row(value or b"", offset)
                 await self._settle(key)
-        current = self._rule.get(key)
+        current = self._replica.rule.get(key)
         raise VersionConflict(
             f"{self.topic} {key}: it is at version {current.version if current else None}, not {based_on}"
         )
 
     def watch(self, callback: Watcher) -> Callable[[], None]:
         """Call ``callback(key, row)`` (None: deleted) on the loop at each change from now on; the result ends it."""
-        self._watchers.append(callback)
-        return lambda: self._watchers.remove(callback) if callback in self._watchers else None
+        return self._replica.watch(callback)
 
     async def keep(self, now_s: float) -> None:
         """Repair keys left unsettled by processes that died, forget what was deleted long ago."""
         now_ms = int(now_s * 1000)
-        for key in self._rule.unsettled(now_ms - int(UNSETTLED_S * 1000)):
+        for key in self._replica.rule.unsettled(now_ms - int(UNSETTLED_S * 1000)):
             await self._settle(key)
-        for key in list(self._rule.forgettable(now_ms)):
+        for key in list(self._replica.rule.forgettable(now_ms)):
             try:
-                await self._append(key, self._rule.forget(key))
+                await self._append(key, self._replica.rule.forget(key))
             except PipelineError:  # told to the hooks by the producer; the next round tries again
                 return
-
-    # -- what the tail tells -----------------------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        self._loading = ReplayRule()
-
-    def apply(self, record: Record) -> None:
-        rule = self._rule if self._loading is None else self._loading
-        key = (record.key or b"").decode(errors="replace")
-        before = rule.get(key)
-        accepted = rule.apply(record)
-        self._next_offset = record.offset + 1
-        if not accepted:
-            self._ignored[record.offset] = None
-            if len(self._ignored) > IGNORED_MAX:
-                del self._ignored[next(iter(self._ignored))]
-        waiting = self._waiting.pop(record.offset, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(accepted)
-        after = rule.get(key)
-        if self._loading is None and before != after:
-            self._tell(key, after)
-
-    def at_end(self) -> None:
-        if self._loading is None:
-            return
-        old, self._rule, self._loading = self._rule.rows(), self._loading, None
-        new = self._rule.rows()
-        for key in old.keys() | new.keys():
-            if old.get(key) != new.get(key):
-                self._tell(key, new.get(key))
-        if self._loaded is not None and not self._loaded.done():
-            self._loaded.set_result(None)
-
-    def _tell(self, key: str, row: Row | None) -> None:
-        for callback in self._watchers[:]:
-            try:
-                callback(key, row)
-            except Exception as error:  # one watcher's fault must not cost another its news
-                context = {"message": f"a watcher of table {self.topic} raised", "exception": error}
-                asyncio.get_running_loop().call_exception_handler(context)
-
-    # -- writing -----------------------------------------------------------------------------------------------------
 
     async def _append(self, key: str, write: Write) -> tuple[int, bool]:
         """Where the write lies, and whether it counts."""
         position = await self._producer.append(
             self.topic, key=key.encode(), value=write.value, headers=write.headers, partition=0
         )
-        return position.offset, await self._verdict(position.offset)
-
-    async def _verdict(self, offset: int) -> bool:
-        if offset < self._next_offset:
-            return offset not in self._ignored
-        waiting = self._waiting.setdefault(offset, asyncio.get_running_loop().create_future())
-        try:
-            return await asyncio.wait_for(waiting, self._timeout_s)
-        except TimeoutError:
-            raise BrokerUnavailable(f"{self.topic}: offset {offset} is written but was not read back in time") from None
-        finally:
-            self._waiting.pop(offset, None)
+        return position.offset, await self._replica.verdict(position.offset, self._timeout_s)
 
     async def _settle(self, key: str) -> None:
         """Say again what holds, so that compaction keeps that; gives up quietly, `keep` comes back to it."""
         for _ in range(PUT_TRIES):
-            write = self._rule.repair(key) if self._rule.is_unsettled(key) else None
+            write = self._replica.rule.repair(key) if self._replica.rule.is_unsettled(key) else None
             if write is None:
                 return
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -41,7 +41,7 @@ class TableTail:
     def __init__(self, settings: KafkaSettings, on_error: Callable[[Exception], None]) -> None:
         self._settings, self._on_error = settings, on_error
         self._readers: dict[str, Reads] = {}
-        self._wanted: deque[str] = deque()
+        self._wanted: deque[TopicPartition] = deque()
         self._room = threading.Semaphore(BATCHES_MAX)
         self._news = threading.Event()
         self._stopping = False
@@ -51,7 +51,7 @@ class TableTail:
     def read(self, topic: str, reader: Reads) -> None:
         """Read `topic` to ``reader``; the thread starts with the first."""
         self._readers[topic] = reader
-        self._wanted.append(topic)
+        self._wanted.append(_from_zero(topic))
         self._news.set()
         if self._thread is None:
             self._loop = asyncio.get_running_loop()
@@ -68,7 +68,7 @@ class TableTail:
 
     # -- on the loop -------------------------------------------------------------------------------------------------
 
-    def _deliver(self, batch: list[Record | tuple[str, KafkaError] | str]) -> None:
+    def _deliver(self, batch: Sequence[Record | tuple[str, KafkaError] | str]) -> None:
         """Records; ``(topic, error)`` for what a partition met; a topic's name when its reading begins."""
         self._room.release()
         for item in batch:
@@ -88,7 +88,7 @@ class TableTail:
                 reader.at_end()
             return
         if code == KafkaError._AUTO_OFFSET_RESET:  # truncated, or made anew: what we hold is no longer what it says
-            self._wanted.append(topic)
+            self._wanted.append(TopicPartition(topic, 0, OFFSET_BEGINNING))
         self._on_error(translated(error, f"read table {topic}", topic=topic))
 
     # -- on the thread -----------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class TableTail:
                 self._post(lambda error=error: self._on_error(translated(error, "read tables")))  # type: ignore[misc]  # bound now
                 self._news.clear()
                 self._news.wait(_RESTART_S)
-                self._wanted.extend(self._readers)
+                self._wanted.extend(_from_zero(topic) for topic in list(self._readers))
 
     def _tail(self) -> None:
         consumer = Consumer(_conf(self._settings))
@@ -118,15 +118,14 @@ class TableTail:
             consumer.close()
 
     def _assign(self, consumer: Consumer, assigned: set[str]) -> None:
-        begun: list[Record | tuple[str, KafkaError] | str] = []
+        begun: list[str] = []
         while self._wanted:
-            topic = self._wanted.popleft()
-            place = TopicPartition(topic, 0, OFFSET_BEGINNING)
-            if topic in assigned:
+            place = self._wanted.popleft()
+            if place.topic in assigned:
                 consumer.incremental_unassign([place])
             consumer.incremental_assign([place])
-            assigned.add(topic)
-            begun.append(topic)
+            assigned.add(place.topic)
+            begun.append(place.topic)
         if begun:
             self._room.acquire()
             self._post(lambda: self._deliver(begun))
@@ -145,6 +144,11 @@ class TableTail:
             self._loop.call_soon_threadsafe(call)
         except RuntimeError:  # the loop is closed: nobody listens
             self._stopping = True
+
+
+def _from_zero(topic: str) -> TopicPartition:
+    """Where a compacted topic begins, without asking; had somebody deleted records, the reset error leads on."""
+    return TopicPartition(topic, 0, 0)
 
 
 def _item(message: Message) -> Record | tuple[str, KafkaError]:
