@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline.format.avro_codec import AvroCodec
 
 from pipeline.errors import (
     BrokerUnavailable,
@@ -23,6 +22,7 @@ from pipeline.errors import (
 )
 from pipeline.event import AttributeValue, Event
 from pipeline.format import frame
+from pipeline.format.avro_codec import AvroCodec
 from pipeline.publish import AVRO_CONTENT_TYPE, Publisher, PublishLimits, key_of
 from pipeline.record import Headers, Position, Record
 from pipeline.registry import LocalRegistry

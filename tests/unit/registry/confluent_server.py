@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from pipeline.format.avro_codec import AvroCodec
 
 from pipeline.errors import Conflict, PipelineError
+from pipeline.format.avro_codec import AvroCodec
 from pipeline.registry.local import check_backward
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
