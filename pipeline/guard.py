@@ -74,7 +74,7 @@ Address = IPv4Address | IPv6Address
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a checked URL leads: connect to ``host`` (a name or a bare address) and ask for ``path`` (with its query)."""
+    """Where a checked URL leads: connect to ``host`` (a name or bare address), ask for ``path`` (with its query)."""
 
     tls: bool
     host: str
@@ -166,7 +166,7 @@ class Guard:
 
 
 def _check_host(host: str) -> Address | None:
-    """The address `host` literally is, None for a DNS name; other spellings (127.1, 0x7f.1, zone ids, …) are refused."""
+    """The address `host` literally is, None for a DNS name; other spellings (127.1, 0x7f.1, zone ids) are refused."""
     if ":" in host:
         literal = _parsed(host)
         if literal is None or "%" in host:

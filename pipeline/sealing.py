@@ -1,8 +1,9 @@
 """Secrets at rest: sealed by authenticated encryption under a key that has an id, so that keys can be changed.
 
-Text form: ``sealed1.<key id>.<base64url of nonce and ciphertext>``, ChaCha20-Poly1305 (RFC 8439). What a secret belongs
-to (`context`, such as its subscription's name) and the key id are authenticated with it: a sealed text copied into another row does not
-open. Rotation: put the new key first, keep the old ones, seal again what `needs_resealing`, then drop the old.
+Text form: ``sealed1.<key id>.<base64url of nonce and ciphertext>``, ChaCha20-Poly1305 (RFC 8439). What a secret
+belongs to (`context`, such as its subscription's name) and the key id are authenticated with it: a sealed text copied
+into another row does not open. Rotation: put the new key first, keep the old ones, seal again what `needs_resealing`,
+then drop the old.
 Errors never show a secret or a key.
 """
 
@@ -17,8 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from pipeline.errors import DeclarationInvalid, FormatUnreadable
 
-KEY_BYTES, NONCE_BYTES = 32, 12
+KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
 _VERSION = "sealed1"
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+\Z")
 _KEY_ID = re.compile(r"[a-zA-Z0-9_-]{1,32}\Z")
 
 
@@ -48,14 +50,16 @@ class KeyRing:
 
 
 def parse_key(text: str) -> tuple[str, bytes]:
-    """One key as configuration writes it, ``<id>:<base64 of 32 bytes>``; raises `DeclarationInvalid` without showing it."""
+    """One key as configuration writes it, ``<id>:<base64 of 32 bytes>``; `DeclarationInvalid` does not show it."""
     key_id, colon, encoded = text.partition(":")
     try:
         key = binascii.a2b_base64(encoded, strict_mode=True)
     except ValueError:
         key = b""
     if not colon or not _KEY_ID.match(key_id) or len(key) != KEY_BYTES:
-        raise DeclarationInvalid("sealing key", f"{len(text)} characters that are not shown", "<id>:<base64 of 32 bytes>")
+        raise DeclarationInvalid(
+            "sealing key", f"{len(text)} characters that are not shown", "<id>:<base64 of 32 bytes>"
+        )
     return key_id, key
 
 
@@ -71,7 +75,7 @@ def seal(keys: KeyRing, plaintext: bytes, nonce: bytes, context: bytes) -> str:
 
 
 def unseal(keys: KeyRing, text: str, context: bytes) -> bytes:
-    """What was sealed in this `context`. Raises `FormatUnreadable`: no sealed text, an unknown key, or tampered with."""
+    """What was sealed in this `context`. Raises `FormatUnreadable`: no sealed text, unknown key, or tampered with."""
     key_id, sealed = _parsed(text)
     cipher = keys.cipher(key_id)
     if cipher is None:
@@ -92,14 +96,20 @@ def needs_resealing(keys: KeyRing, text: str) -> bool:
 def _parsed(text: str) -> tuple[str, bytes]:
     version, _, rest = text.partition(".")
     key_id, _, encoded = rest.partition(".")
-    try:
-        raw = encoded.encode("ascii").translate(bytes.maketrans(b"-_", b"+/"), b"+/=")
-        sealed = binascii.a2b_base64(raw + b"=" * (-len(raw) % 4), strict_mode=True)
-    except ValueError:
-        sealed = b""
-    if version != _VERSION or not _KEY_ID.match(key_id) or len(sealed) < NONCE_BYTES + 16:
+    sealed = _from_base64url(encoded)
+    if version != _VERSION or not _KEY_ID.match(key_id) or len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise FormatUnreadable("sealed secret", f"{len(text)} characters", f"{_VERSION}.<key id>.<base64url>")
     return key_id, sealed
+
+
+def _from_base64url(text: str) -> bytes:
+    if not _BASE64URL.match(text):
+        return b""
+    padded = text.translate(str.maketrans("-_", "+/")) + "=" * (-len(text) % 4)
+    try:
+        return binascii.a2b_base64(padded, strict_mode=True)
+    except ValueError:
+        return b""
 
 
 def _associated(key_id: str, context: bytes) -> bytes:

@@ -53,7 +53,7 @@ class Signer:
         self._only_v1 = self._v1[0] if len(self._v1) == 1 and not self._v1a else None
 
     def sign(self, webhook_id: bytes, timestamp: bytes, body: bytes) -> bytes:
-        """The ``webhook-signature`` of one attempt: ``v1,<base64> v1a,<base64>``, empty when only a GitHub key is held."""
+        """The ``webhook-signature`` of one attempt, ``v1,<base64> v1a,<base64>``; empty with only a GitHub key."""
         if b"." in webhook_id or b"." in timestamp:
             raise SignatureInvalid("webhook-id", webhook_id.decode("latin-1"), "an id and a timestamp without a dot")
         signed = b"%b.%b.%b" % (webhook_id, timestamp, body)
@@ -80,7 +80,7 @@ class Signer:
 
 
 class Verifier:
-    """Verifies deliveries against any of `secrets` (``whsec_…``, ``whpk_…`` or ``whsk_…``): old and new while rotating."""
+    """Verifies deliveries against any of `secrets` (``whsec_…``, ``whpk_…``, ``whsk_…``); both while rotating."""
 
     __slots__ = ("_v1", "_v1a")
 
@@ -91,10 +91,8 @@ class Verifier:
         publics = [_public_of(text) for text in secrets if _is_v1a(text)]
         self._v1a = [Ed25519PublicKey.from_public_bytes(public) for public in publics]
 
-    def verify(
-        self, headers: Mapping[str, str], body: bytes, now: float, *, tolerance_s: float = TOLERANCE_S
-    ) -> None:
-        """Return if the delivery is authentic and fresh at `now` (unix seconds), else raise `SignatureInvalid` saying why.
+    def verify(self, headers: Mapping[str, str], body: bytes, now: float, *, tolerance_s: float = TOLERANCE_S) -> None:
+        """Return if the delivery is authentic and fresh at `now` (unix seconds), else raise `SignatureInvalid`.
 
         The caller then drops ids it has seen (a retry carries the same ``webhook-id``) and reads `body` as it came.
         """
@@ -130,7 +128,7 @@ class Verifier:
         raise SignatureInvalid("webhook-signature", signatures, "a signature of this body by one of the secrets")
 
     def _matches_v1(self, signed: bytes, signature: bytes) -> bool:
-        return any([hmac.compare_digest(_mac(states, signed), signature) for states in self._v1])
+        return any(hmac.compare_digest(_mac(states, signed), signature) for states in self._v1)
 
     def _matches_v1a(self, signed: bytes, signature: bytes) -> bool:
         for key in self._v1a:
@@ -160,7 +158,7 @@ def new_v1a_secret(seed32: bytes) -> str:
 
 
 def parse_v1a_secret(text: str) -> bytes:
-    """The 32-byte seed of a ``whsk_…`` secret; `SignatureInvalid` when it is none or its public half is another key's."""
+    """The 32-byte seed of a ``whsk_…`` secret; `SignatureInvalid` if it is none or its halves are no pair."""
     expected = "whsk_ and base64 of a 32-byte seed and its 32-byte public key"
     pair = _decoded_secret(text, "whsk_", expected)
     if len(pair) != 64:

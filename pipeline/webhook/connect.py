@@ -1,14 +1,15 @@
 """Open a connection to an endpoint, and to nothing else.
 
 The name is resolved once, every answer is put before the guard (one blocked answer refuses all: a name that mixes
-public and private addresses is an attack or a mistake), and the socket is connected to one of exactly those addresses. The
-peer is checked again before the first byte is sent, TLS verifies the name that was configured. Proxies of the
+public and private addresses is an attack or a mistake), and the socket is connected to one of exactly those addresses.
+The peer is checked again before the first byte is sent, TLS verifies the name that was configured. Proxies of the
 environment are never used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import os
 import socket
@@ -20,7 +21,7 @@ from pipeline.errors import AddressBlocked
 from pipeline.guard import Guard, Target
 from pipeline.webhook.transport import Connection
 
-# How long the guarded addresses of a name serve new connections. They are pinned meanwhile, so this is no rebinding window.
+# How long the guarded addresses of a name serve new connections. They are pinned meanwhile: no window for rebinding.
 ADDRESSES_S = 10.0
 # A name with more answers is served by its first ones; the guard has seen all of them.
 _ADDRESSES_TRIED_MAX = 4
@@ -49,7 +50,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 class Connector:
-    """Opens connections to one `target` within `timeout_s` each. ``loop.getaddrinfo`` is asked by one caller at a time."""
+    """Opens connections to one `target` within `timeout_s` each; the resolver is asked by one caller at a time."""
 
     def __init__(self, target: Target, guard: Guard, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
         self._target, self._guard, self._timeout_s = target, guard, timeout_s
@@ -68,6 +69,11 @@ class Connector:
         except AddressBlocked as error:
             raise ConnectFailed(FaultKind.BLOCKED_ADDRESS, str(error)) from None
 
+    def close(self) -> None:
+        """Wait for no answer of the resolver any more."""
+        if self._resolving is not None:
+            self._resolving.cancel()
+
     async def _connect(self, factory: Callable[[], Connection]) -> Connection:
         addresses = await self._resolved()
         loop = asyncio.get_running_loop()
@@ -75,7 +81,7 @@ class Connector:
         failed = ConnectFailed(FaultKind.CONNECT, "no address")
         for left, (family, ip) in zip(range(len(addresses), 0, -1), addresses, strict=True):
             try:
-                # Each address gets its share of what is left, so that one that swallows packets leaves time for the next.
+                # Each address gets its share of what is left: one that swallows packets leaves time for the next.
                 async with asyncio.timeout((until - loop.time()) / left):
                     return await self._connect_to(family, ip, factory)
             except TimeoutError:
@@ -93,7 +99,7 @@ class Connector:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(sock, (ip, target.port))
-            self._check_peer(sock, ip)
+            self._check_peer(sock)
             name = target.host if self._tls else None
             _, connection = await loop.create_connection(factory, sock=sock, ssl=self._tls, server_hostname=name)
         except BaseException as error:
@@ -103,12 +109,12 @@ class Connector:
             raise
         return connection
 
-    def _check_peer(self, sock: socket.socket, ip: str) -> None:
+    def _check_peer(self, sock: socket.socket) -> None:
         peer = sock.getpeername()
         self._guard.check_address(self._target.host, peer[0])
         if sock.getsockname()[:2] == peer[:2]:
             # TCP lets a socket that draws its target's port connect to itself; it would then answer its own request.
-            raise OSError(111, "connected to itself")
+            raise OSError(errno.ECONNREFUSED, "connected to itself")
 
     async def _resolved(self) -> list[SockAddress]:
         if asyncio.get_running_loop().time() < self._fresh_until:
@@ -116,6 +122,7 @@ class Connector:
         # One look-up at a time: a resolver that hangs must not take all threads of the loop's pool.
         if self._resolving is None or self._resolving.done():
             self._resolving = asyncio.create_task(self._resolve())
+            self._resolving.add_done_callback(_look)
         return await asyncio.shield(self._resolving)
 
     async def _resolve(self) -> list[SockAddress]:
@@ -123,8 +130,9 @@ class Connector:
         try:
             answers = await loop.getaddrinfo(host, self._target.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise ConnectFailed(FaultKind.DNS, f"{host}: {os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or 'cannot be resolved'}") from None
-        addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in answers))
+            raise ConnectFailed(FaultKind.DNS, f"{host}: {error.strerror or 'cannot be resolved'}") from None
+        found: list[SockAddress] = [(family, str(address[0])) for family, _, _, _, address in answers]
+        addresses = list(dict.fromkeys(found))
         for _, ip in addresses:
             self._guard.check_address(host, ip)
         self._addresses = addresses[:_ADDRESSES_TRIED_MAX]
@@ -132,9 +140,17 @@ class Connector:
         return self._addresses
 
 
+def _look(task: asyncio.Task[list[SockAddress]]) -> None:
+    """Look at a failure whose askers have all run out of time, so that asyncio does not complain."""
+    if not task.cancelled():
+        task.exception()
+
+
 def _failure(error: OSError, where: str) -> ConnectFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectFailed(FaultKind.TLS, f"{where}: certificate refused: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
-        return ConnectFailed(FaultKind.TLS, f"{where}: {(error.reason or 'handshake failed').replace('_', ' ').lower()}")
-    return ConnectFailed(FaultKind.CONNECT, f"{where}: {os.strerror(error.errno) if error.errno else type(error).__name__}")
+        reason = (error.reason or "handshake failed").replace("_", " ").lower()
+        return ConnectFailed(FaultKind.TLS, f"{where}: {reason}")
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return ConnectFailed(FaultKind.CONNECT, f"{where}: {reason}")

@@ -1,17 +1,17 @@
 """Send a run's records to its endpoint over a few kept-alive connections, and say what came of each.
 
 Rules: every `Sender.send` ends in exactly one call of its ``done``, on the loop, never before `send` returns, never
-after `Sender.abort_all`. No attempt is repeated here. Nothing is queued beyond ``in_flight_max``: the caller counts.
-One timer per sender sweeps over its few connections, so an attempt costs no timer of its own; it ends up to a sweep later
-than its time-out says.
+after it was aborted. No attempt is repeated here. What finds no connection waits in line, bounded by what the caller
+lets be in flight. One timer per sender sweeps over its few connections, so an attempt costs no timer of its own; it ends
+up to a sweep later than its time-out says.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,19 +23,19 @@ from pipeline.record import Position, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Subscription
 from pipeline.webhook.connect import ConnectFailed, Connector, tls_context
-from pipeline.webhook.request import DeliveryWriter, Undecodable
-from pipeline.webhook.transport import Connection, Memo
+from pipeline.webhook.lines import Undecodable
+from pipeline.webhook.request import DeliveryWriter
+from pipeline.webhook.transport import Connection, Done, Memo
 
 T = TypeVar("T")
-Done = Callable[[Any, Reply | Fault], None]
 SWEEP_S_MIN, SWEEP_S_MAX = 0.02, 0.5
 
 
 class SenderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Limits of one sender.
 
-    ``connections_max``: None takes the subscription's ``in_flight_max``. ``idle_s``: unused connections are closed after
-    this, below the 5 s after which common servers (Node, uvicorn) close theirs, which would cost an attempt.
+    ``connections_max``: None takes the subscription's ``in_flight_max``. ``idle_s``: unused connections are closed
+    after this, below the 5 s after which common servers (Node, uvicorn) close theirs, which would cost an attempt.
     ``ca_file``: authorities trusted instead of the system's.
     """
 
@@ -45,33 +45,21 @@ class SenderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ca_file: str | None = None
 
 
-class _Attempt:
-    """One `Sender.send`: what is sent, since when it runs and who is told."""
+class _Waiting:
+    """An attempt that no connection has taken yet."""
 
     __slots__ = ("arg", "done", "number", "origin", "record", "started")
 
     def __init__(self, record: Record, number: int, done: Done, arg: Any, origin: Position | None) -> None:
         self.record, self.number, self.done, self.arg, self.origin = record, number, done, arg, origin
-        self.started = time.monotonic()
-
-
-class _Line(Connection):
-    """A connection and the attempt it is busy with."""
-
-    __slots__ = ("attempt", "idle_until")
-
-    def __init__(self, sender: Sender, body_bytes_max: int, memo: Memo) -> None:
-        super().__init__(sender, body_bytes_max, memo)
-        self.attempt: _Attempt | None = None
-        self.idle_until = 0.0
+        self.started = monotonic()
 
 
 class Sender:
-    """Delivers for one run.
+    """Delivers for one run. Make it on the running loop; `close` it.
 
-    ``signer``, ``guard``: who signs and what may be called; a URL the guard refuses makes every attempt end in a
-    BLOCKED_ADDRESS fault. ``topic_prefixes``, ``defaults``, ``run_id``: see `DeliveryWriter`. ``wall_clock``: unix seconds.
-    Make it on the running loop; `close` it.
+    ``guard``: what may be called; a URL it refuses makes every attempt end in a BLOCKED_ADDRESS fault. ``wall_clock``:
+    unix seconds. ``signer``, ``topic_prefixes``, ``defaults``, ``run_id``: see `DeliveryWriter`.
     """
 
     def __init__(
@@ -84,18 +72,19 @@ class Sender:
         defaults: Callable[[str], tuple[str, str]],
         wall_clock: Callable[[], float],
         run_id: str | None = None,
-        settings: SenderSettings = SenderSettings(),
+        settings: SenderSettings | None = None,
     ) -> None:
         endpoint = subscription.endpoint
         self._loop = asyncio.get_running_loop()
         self._wall_clock = wall_clock
-        self._settings = settings
+        self._settings = settings = settings or SenderSettings()
         self._timeout_s = endpoint.timeout_s
         self._sweep_s = min(max(endpoint.timeout_s / 30, SWEEP_S_MIN), SWEEP_S_MAX)
         self._connections_max = settings.connections_max or subscription.in_flight_max
-        self._idle: list[_Line] = []
-        self._lines: set[_Line] = set()
-        self._waiting: deque[_Attempt] = deque()
+        self._idle: list[Connection] = []
+        self._connections: set[Connection] = set()
+        self._waiting: deque[_Waiting] = deque()
+        self._failing: deque[tuple[Done, Any, Fault]] = deque()
         self._connecting: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._memo: Memo = {}
@@ -125,100 +114,107 @@ class Sender:
 
         ``origin``: the position the event first had, when `record` is its dead letter; the event's id derives from it.
         """
-        begun = _Attempt(record, attempt, done, arg, origin)
-        idle = self._idle
+        idle, now = self._idle, monotonic()
         while idle:
-            line = idle.pop()
-            if line.reusable and begun.started < line.idle_until:
-                self._begin(line, begun)
+            connection = idle.pop()
+            if connection.reusable and now < connection.idle_until:
+                try:
+                    data = self._writer.write(record, attempt, self._stamp(), origin)
+                except Undecodable as error:
+                    idle.append(connection)
+                    self._fail_soon(done, arg, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
+                    return
+                connection.request(data, now, done, arg)
                 return
-            line.close()
-        if self._stopped or self._blocked:
-            fault = Fault(FaultKind.BLOCKED_ADDRESS, self._blocked, 0.0)
-            self._loop.call_soon(self._end, begun, fault)
+            connection.close()
+        if self._stopped:
             return
-        self._waiting.append(begun)
-        self._connect_if_needed()
+        if self._blocked:
+            self._fail_soon(done, arg, Fault(FaultKind.BLOCKED_ADDRESS, self._blocked, 0.0))
+        else:
+            self._waiting.append(_Waiting(record, attempt, done, arg, origin))
+            self._connect_if_needed()
+
+    def abort(self, arg: object) -> None:
+        """Break off the attempt sent with this very `arg`, if there is one; its ``done`` is not called any more."""
+        for connection in [connection for connection in self._connections if connection.arg is arg]:
+            connection.forget()
+        for attempt in [attempt for attempt in self._waiting if attempt.arg is arg]:
+            self._waiting.remove(attempt)
+        self._failing = deque(failing for failing in self._failing if failing[1] is not arg)
 
     def abort_all(self) -> None:
-        """Break off everything at once; no ``done`` is called any more and nothing can be sent."""
+        """Break off everything at once; no ``done`` is called any more and nothing is sent."""
         self._stopped = True
         self._waiting.clear()
+        self._failing.clear()
         self._idle.clear()
         for task in self._connecting:
             task.cancel()
-        for line in list(self._lines):
-            line.forget()
+        for connection in list(self._connections):
+            connection.forget()
         if self._sweeping is not None:
             self._sweeping.cancel()
-            self._sweeping = None
+        if not self._blocked:
+            self._connector.close()
 
     async def close(self) -> None:
-        """`abort_all`, and wait until the connections being opened are gone."""
+        """`abort_all`, and wait until the connections are gone."""
         self.abort_all()
         await asyncio.gather(*self._connecting, return_exceptions=True)
+        while self._connections:
+            await asyncio.sleep(0)
 
     # What connections tell (`Exchange`).
 
-    def replied(self, line: Connection, status: int, retry_after: str | None, excerpt: bytes) -> None:
-        assert isinstance(line, _Line)
-        attempt = line.attempt
-        assert attempt is not None
-        now = time.monotonic()
-        line.attempt = None
-        if line.reusable:
-            self._free(line, now)
-        attempt.done(attempt.arg, Reply(status, retry_after, now - attempt.started, excerpt))
+    def ended(self, connection: Connection, now: float) -> None:
+        if not connection.reusable:
+            return
+        while self._waiting:
+            if self._begin(connection, self._waiting.popleft()):
+                return
+        idle_s = self._settings.idle_s
+        if connection.keep_alive_s is not None:
+            idle_s = min(idle_s, connection.keep_alive_s - 1.0)  # be first: theirs would meet our next request half way
+        connection.idle_until = now + idle_s
+        self._idle.append(connection)
 
-    def broke(self, line: Connection, kind: FaultKind, detail: str) -> None:
-        assert isinstance(line, _Line)
-        attempt = line.attempt
-        assert attempt is not None
-        line.attempt = None
-        self._end(attempt, Fault(kind, detail, time.monotonic() - attempt.started))
-
-    def lost(self, line: Connection) -> None:
-        assert isinstance(line, _Line)
-        self._lines.discard(line)
+    def lost(self, connection: Connection) -> None:
+        self._connections.discard(connection)
         self._connect_if_needed()
 
     # Inside.
 
-    def _begin(self, line: _Line, attempt: _Attempt) -> None:
+    def _begin(self, connection: Connection, attempt: _Waiting) -> bool:
+        """Send what waited; False when it cannot be written."""
+        try:
+            data = self._writer.write(attempt.record, attempt.number, self._stamp(), attempt.origin)
+        except Undecodable as error:
+            self._fail_soon(attempt.done, attempt.arg, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
+            return False
+        connection.request(data, attempt.started, attempt.done, attempt.arg)
+        return True
+
+    def _stamp(self) -> bytes:
         now = int(self._wall_clock())
         if now != self._second:
             self._second, self._timestamp = now, b"%d" % now
-        try:
-            data = self._writer.write(attempt.record, attempt.number, self._timestamp, attempt.origin)
-        except Undecodable as error:
-            self._free(line, time.monotonic())
-            self._loop.call_soon(self._end, attempt, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
-            return
-        line.attempt = attempt
-        line.request(data)
-        if self._sweeping is None:
-            self._sweeping = self._loop.call_later(self._sweep_s, self._sweep)
+        return self._timestamp
 
-    def _free(self, line: _Line, now: float) -> None:
-        if self._waiting:
-            self._begin(line, self._waiting.popleft())
-            return
-        idle_s = self._settings.idle_s
-        if line.keep_alive_s is not None:
-            idle_s = min(idle_s, line.keep_alive_s - 1.0)  # be first: theirs would meet our next request half way
-        line.idle_until = now + idle_s
-        self._idle.append(line)
+    def _fail_soon(self, done: Done, arg: Any, fault: Fault) -> None:
+        self._failing.append((done, arg, fault))
+        self._loop.call_soon(self._fail_next)
 
-    def _end(self, attempt: _Attempt, fault: Fault) -> None:
-        if not self._stopped:
-            attempt.done(attempt.arg, fault)
+    def _fail_next(self) -> None:
+        if self._failing:  # else it was aborted meanwhile
+            done, arg, fault = self._failing.popleft()
+            done(arg, fault)
 
     def _connect_if_needed(self) -> None:
         if self._stopped or len(self._connecting) >= len(self._waiting):
             return
-        if len(self._lines) + len(self._connecting) < self._connections_max:
-            task = self._loop.create_task(self._connect())
-            self._connecting.add(task)
+        if len(self._connections) + len(self._connecting) < self._connections_max:
+            self._connecting.add(self._loop.create_task(self._connect()))
         if self._sweeping is None:
             self._sweeping = self._loop.call_later(self._sweep_s, self._sweep)
 
@@ -226,33 +222,37 @@ class Sender:
         """Open one connection for the attempt that waits longest; a failure is that attempt's."""
         task = asyncio.current_task()
         assert task is not None
-        settings = self._settings
+        body_bytes_max = self._settings.response_body_bytes_max
         try:
-            line = await self._connector.open(lambda: _Line(self, settings.response_body_bytes_max, self._memo))
+            connection = await self._connector.open(lambda: Connection(self, body_bytes_max, self._memo))
+            if not connection.reusable:
+                raise ConnectFailed(FaultKind.RESET, "the connection was closed before a request")
         except ConnectFailed as failed:
-            self._connecting.discard(task)
             if self._waiting:
-                attempt = self._waiting.popleft()
-                self._end(attempt, Fault(failed.kind, failed.detail, time.monotonic() - attempt.started))
-            return
+                waited = self._waiting.popleft()
+                fault = Fault(failed.kind, failed.detail, monotonic() - waited.started)
+                self._fail_soon(waited.done, waited.arg, fault)
+        else:
+            self._connections.add(connection)
+            self.ended(connection, monotonic())
         finally:
             self._connecting.discard(task)
-        self._lines.add(line)
-        if line.reusable:
-            self._free(line, time.monotonic())
+            self._connect_if_needed()
 
     def _sweep(self) -> None:
         """End what is over time, close what is idle too long, and come back while there is anything to watch."""
-        self._sweeping = None
-        now = time.monotonic()
+        watching = self._connections or self._waiting
+        self._sweeping = self._loop.call_later(self._sweep_s, self._sweep) if watching else None
+        now = monotonic()
         late = now - self._timeout_s
-        for line in [line for line in self._lines if line.attempt is not None and line.attempt.started <= late]:
-            line.expire()
         while self._waiting and self._waiting[0].started <= late:
-            attempt = self._waiting.popleft()
-            self._end(attempt, Fault(FaultKind.TIMEOUT, "no connection became free", now - attempt.started))
-        for line in [line for line in self._idle if line.idle_until <= now]:
-            self._idle.remove(line)
-            line.close()
-        if (self._lines or self._waiting) and not self._stopped and self._sweeping is None:
-            self._sweeping = self._loop.call_later(self._sweep_s, self._sweep)
+            waited = self._waiting.popleft()
+            fault = Fault(FaultKind.TIMEOUT, "no connection became free", now - waited.started)
+            self._fail_soon(waited.done, waited.arg, fault)
+        for connection in list(self._connections):
+            if connection.busy_since is None:
+                if connection.idle_until <= now:
+                    connection.close()
+            elif connection.busy_since <= late:
+                connection.expire()
+        self._idle = [connection for connection in self._idle if connection.reusable]
