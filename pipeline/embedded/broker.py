@@ -10,6 +10,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Self
 
+import msgspec
+
 from pipeline.embedded.archive import COLLECTOR, ArchiveMaking, archive_options
 from pipeline.embedded.child import Child, Command
 from pipeline.embedded.distribution import Distribution, Tell, ensure_distribution
@@ -18,7 +20,7 @@ from pipeline.embedded.java import Java, find_java
 from pipeline.embedded.places import process_lives, try_lock
 from pipeline.embedded.ports import answers, free_port, holder
 from pipeline.embedded.settings import EmbeddedSettings, properties_text, server_properties
-from pipeline.embedded.storage import format_log_dir
+from pipeline.embedded.storage import damage, format_log_dir
 from pipeline.errors import EmbeddedError
 
 READY = "Kafka Server started"
@@ -35,7 +37,8 @@ class EmbeddedKafka:
     """
 
     def __init__(self, settings: EmbeddedSettings, tell: Tell = lambda _: None) -> None:
-        self._settings = settings
+        # Absolute, so that a later start from another working directory finds the same data.
+        self._settings = msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())
         self._tell = tell
         self._abandoned = threading.Event()
         self._lock: IO[str] | None = None
@@ -78,7 +81,7 @@ class EmbeddedKafka:
         distribution, java = ensure_distribution(self._tell), find_java()
         self._lock = self._take_data_dir()
         try:
-            format_log_dir(self._settings.data_dir / "logs")
+            self._ready_log_dir(self._settings.data_dir / "logs")
             self._start_on_some_port(distribution, java)
         except BaseException:
             self.stop_blocking()
@@ -107,6 +110,13 @@ class EmbeddedKafka:
         lock.write(str(os.getpid()))
         lock.flush()
         return lock
+
+    def _ready_log_dir(self, logs: Path) -> None:
+        format_log_dir(logs)
+        if what := damage(logs):
+            raise EmbeddedError(
+                f"{self._settings.data_dir} is damaged: {what}; move it away to start with an empty one"
+            )
 
     def _start_on_some_port(self, distribution: Distribution, java: Java) -> None:
         """A port that was asked for must be free; chosen ones can be lost before they are bound, and then change."""

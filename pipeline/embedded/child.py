@@ -42,7 +42,8 @@ class Child:
             pass_fds=() if lock is None else (lock.fileno(),),
         )
         assert self._keeper.stdout is not None
-        self.pid = int(self._keeper.stdout.readline() or 0)
+        with self._keeper.stdout as answer:
+            self.pid = int(answer.readline() or 0)
 
     def status(self) -> int | None:
         """None while it runs, then its exit status (128 + signal when a signal ended it)."""
@@ -50,7 +51,9 @@ class Child:
 
     def wait(self) -> int:
         """Its exit status, once it has ended by itself or by ``stop``."""
-        return self._keeper.wait()
+        status = self._keeper.wait()
+        self._let_go()
+        return status
 
     def stop(self) -> None:
         """SIGTERM, the grace, SIGKILL; returns when it is gone."""
@@ -60,6 +63,8 @@ class Child:
         except subprocess.TimeoutExpired:
             self._keeper.kill()
             self._keeper.wait()
-        for pipe in (self._keeper.stdin, self._keeper.stdout):
-            if pipe is not None:
-                pipe.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()

@@ -54,11 +54,15 @@ class Pin(msgspec.Struct, frozen=True):
     kafka: str
     jars: tuple[Jar, ...]
 
+    @property
+    def digest(self) -> str:
+        """Names this very set of files."""
+        return hashlib.sha256("".join(jar.sha256 for jar in self.jars).encode()).hexdigest()[:12]
 
-def load_pin() -> tuple[Pin, str]:
-    """The pin and the hex digest that names it."""
-    text = resources.files("pipeline.embedded").joinpath("jars.json").read_bytes()
-    return msgspec.json.decode(text, type=Pin), hashlib.sha256(text).hexdigest()
+
+def load_pin() -> Pin:
+    """What this release of ours runs."""
+    return msgspec.json.decode(resources.files("pipeline.embedded").joinpath("jars.json").read_bytes(), type=Pin)
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -88,8 +92,12 @@ def ensure_distribution(tell: Tell = lambda _: None) -> Distribution:
 
     Raises EmbeddedError: no network on the first fetch, a checksum that does not match, extra not installed.
     """
-    pin, digest = load_pin()
-    home = cache_dir() / f"kafka-{pin.kafka}-{digest[:12]}"
+    return ensure_jars(load_pin(), tell)
+
+
+def ensure_jars(pin: Pin, tell: Tell = lambda _: None) -> Distribution:
+    """The same for any pin."""
+    home = cache_dir() / f"kafka-{pin.kafka}-{pin.digest}"
     libs = home / "libs"
     if not is_complete(libs, pin):
         with locked(home.with_name(home.name + ".lock"), timeout_s=FETCH_LOCK_S):
@@ -102,6 +110,8 @@ def _fetch(pin: Pin, home: Path, libs: Path, tell: Tell) -> None:
     """Under the lock: fill ``home/fetching``, then put it in place by one rename. What was fetched before is kept."""
     staging, downloads = home / "fetching", home / "downloads"
     staging.mkdir(parents=True, exist_ok=True)
+    for broken in staging.glob("*.part"):
+        broken.unlink()
     contexts = _contexts(downloads)
     total_mb = sum(jar.bytes for jar in pin.jars) // 1_000_000
     tell(f"fetching Apache Kafka {pin.kafka} once: {len(pin.jars)} jars, {total_mb} MB")

@@ -27,7 +27,9 @@ OLD_JAVA = ("UnsupportedClassVersionError",)
 SETTING = ("ConfigException", "IllegalArgumentException: requirement failed", "NumberFormatException")
 NOT_WRITABLE = ("AccessDeniedException", "Read-only file system")
 CORRUPT = ("meta.properties", "CorruptRecordException", "InconsistentClusterIdException", "CorruptIndexException",
-           "InconsistentBrokerMetadataException", "bootstrap.checkpoint", "__cluster_metadata", "quorum-state",
+           "InconsistentBrokerMetadataException",
+    "node ID not found",
+    "log directory has failed", "bootstrap.checkpoint", "__cluster_metadata", "quorum-state",
            "KafkaStorageException")  # fmt: skip
 KILLED = 128 + 9
 
@@ -42,7 +44,8 @@ def port_taken(port: int, holder: str) -> str:
 
 def diagnosis(ended: Ended) -> str:
     """Why it ended and what would help, followed by its last lines."""
-    last = "\n".join(f"  {line}" for line in ended.log.strip().splitlines()[-LAST_LINES:])
+    lines = _telling(ended.log) or ended.log.splitlines()
+    last = "\n".join(f"  {line}" for line in lines[-LAST_LINES:])
     return f"Kafka ended with status {ended.status}: {_reason(ended)}" + (f"\n{last}" if last else "")
 
 
@@ -66,5 +69,6 @@ def _reason(ended: Ended) -> str:
 
 
 def _telling(log: str) -> list[str]:
-    """Lines that complain. INFO lines name files and classes too, and complain of nothing."""
-    return [line for line in log.splitlines() if " INFO " not in line]
+    """Lines that complain. INFO lines and stack frames name files and classes too, and complain of nothing."""
+    lines = (line.rstrip() for line in log.splitlines())
+    return [line for line in lines if line and " INFO " not in line and not line.startswith(("\tat ", "\t..."))]

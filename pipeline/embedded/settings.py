@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import msgspec
 from pipeline.errors import DeclarationInvalid
 
 HEAP_MB_MIN = 128
+NAME_PLAIN = frozenset(string.ascii_letters + string.digits + "._-")
+VALUE_PLAIN = frozenset(string.printable) - frozenset("\\\t\n\r\v\f")
 PORT_MAX = 65535
 
 # These hold the node together; a broker with another identity, place or role is not this one.
@@ -78,6 +81,10 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise DeclarationInvalid("embedded.port", self.port, f"0 (any free port) to {PORT_MAX}")
         if self.heap_mb < HEAP_MB_MIN:
             raise DeclarationInvalid("embedded.heap_mb", self.heap_mb, f"at least {HEAP_MB_MIN}")
+        if "," in str(self.data_dir):
+            raise DeclarationInvalid(
+                "embedded.data_dir", str(self.data_dir), "a path without a comma: Kafka splits there"
+            )
         for name in sorted(OWNED.intersection(self.properties)):
             raise DeclarationInvalid(f"embedded.properties.{name}", self.properties[name], "left out: it is set here")
 
@@ -95,16 +102,18 @@ def server_properties(settings: EmbeddedSettings, port: int, controller_port: in
 
 
 def properties_text(properties: Mapping[str, str]) -> str:
-    """``java.util.Properties`` text: backslashes, line ends and non-ASCII characters escaped."""
-    return "".join(f"{_escaped(name, key=True)}={_escaped(value)}\n" for name, value in properties.items())
+    """Text that ``java.util.Properties.load`` reads back as these names and values."""
+    return "".join(f"{_escaped(name, NAME_PLAIN)}={_value(text)}\n" for name, text in properties.items())
 
 
-def _escaped(text: str, *, key: bool = False) -> str:
-    out = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-    if key:
-        out = out.replace("=", "\\=").replace(":", "\\:").replace(" ", "\\ ")
-    elif out.startswith(" "):
-        out = "\\" + out
-    utf16 = out.encode("utf-16-be")
-    units = (int.from_bytes(utf16[i : i + 2], "big") for i in range(0, len(utf16), 2))
-    return "".join(chr(unit) if unit < 0x7F else f"\\u{unit:04x}" for unit in units)
+def _value(text: str) -> str:
+    """Only leading blanks would be lost; inside a value they are plain."""
+    blanks = len(text) - len(text.lstrip(" "))
+    return _escaped(text[:blanks], NAME_PLAIN) + _escaped(text[blanks:], VALUE_PLAIN)
+
+
+def _escaped(text: str, plain: frozenset[str]) -> str:
+    r"""Anything that could mean something is written as \uXXXX, one per UTF-16 unit."""
+    utf16 = text.encode("utf-16-be")
+    characters = (chr(int.from_bytes(utf16[at : at + 2], "big")) for at in range(0, len(utf16), 2))
+    return "".join(c if c in plain else f"\\u{ord(c):04x}" for c in characters)
