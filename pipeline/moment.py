@@ -13,7 +13,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def ms_from_rfc3339(text: str, *, field: str) -> int:
-    """Milliseconds since 1970 of an RFC 3339 timestamp; fractions are rounded down. Raises `InputError` naming ``field``."""
+    """Milliseconds since 1970 of an RFC 3339 timestamp; fractions are rounded down.
+
+    Raises `InputError` naming ``field``.
+    """
     match = _RFC3339.match(text)
     if match is None:
         raise InputError(field, text, "an RFC 3339 time with a zone, such as 2026-11-20T22:00:00Z")

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
-from pipeline.pull.reader import Page, Reader, ReaderSettings, RecordPage, Wanted
+from pipeline.pull.cursors import NamedCursors
+from pipeline.pull.keeper import CursorKeeper, KeeperSettings
+from pipeline.pull.named import CursorRow, CursorSpec, CursorStatus, PartitionPosition, PointerMissing
+from pipeline.pull.reader import Page, Reader, ReaderSettings, RecordPage, Render, Wanted
+from pipeline.pull.rendering import Rendering
 from pipeline.pull.sweep import CursorTooOld, PartitionGap
 
-__all__ = ["CursorTooOld", "Page", "PartitionGap", "Reader", "ReaderSettings", "RecordPage", "Wanted"]
+__all__ = [
+    "CursorKeeper",
+    "CursorRow",
+    "CursorSpec",
+    "CursorStatus",
+    "CursorTooOld",
+    "KeeperSettings",
+    "NamedCursors",
+    "Page",
+    "PartitionGap",
+    "PartitionPosition",
+    "PointerMissing",
+    "Reader",
+    "ReaderSettings",
+    "RecordPage",
+    "Render",
+    "Rendering",
+    "Wanted",
+]

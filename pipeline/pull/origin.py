@@ -27,4 +27,6 @@ def parse_origin(text: str | None, *, field: str = "from") -> Origin:
             raise CursorMalformed(field, text, f"time: followed by {error.expected}") from None
     if text.startswith("v1."):
         return Cursor.parse(text)
-    raise CursorMalformed(field, text, "earliest, latest, time:<RFC 3339 time>, @<cursor name> or a token of this service")
+    raise CursorMalformed(
+        field, text, "earliest, latest, time:<RFC 3339 time>, @<cursor name> or a token of this service"
+    )

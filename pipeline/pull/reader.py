@@ -1,7 +1,7 @@
 """Reader: a cursor in, events and the next cursor out.
 
-The next cursor always covers every partition of the topic; a partition that a token does not name was added later and is
-read from its start. No order between partitions is promised, within one it is the log's.
+The next cursor always covers every partition of the topic; a partition that a token does not name was added later and
+is read from its start. No order between partitions is promised, within one it is the log's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class ReaderSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """One read: at most ``limit`` events, waiting up to ``wait_s`` for the first; ``strict`` turns a gap into an error."""
+    """One read: at most ``limit`` events, waiting up to ``wait_s`` for the first; ``strict`` turns a gap into an
+    error.
+    """
 
     limit: int = 100
     wait_s: float = 0.0
@@ -104,6 +106,14 @@ class Reader:
         facts, next_offsets = await self.resolve(topic, start)
         return await self._page(facts, next_offsets, wanted)
 
+    async def records(self, topic: str, start: str | None, limit: int) -> RecordPage:
+        """A page of records without waiting for any."""
+        return await self.read_records(topic, start, Wanted(limit=limit))
+
+    async def topic(self, name: str) -> TopicFacts:
+        """What is known of the topic, which may be half a minute old. Raises `TopicNotFound`."""
+        return await self._catalogue.get(name)
+
     async def resolve(self, topic: str, start: str | None) -> tuple[TopicFacts, dict[int, int]]:
         """The next offset of every partition that ``start`` stands for, and the topic they belong to."""
         origin = parse_origin(start)
@@ -154,9 +164,7 @@ class Reader:
             topic=facts, records=records, next_offsets=sweep.next_offsets, lag=lag, gaps=tuple(sweep.gaps)
         )
 
-    async def _first(
-        self, facts: TopicFacts, sweep: Sweep, ready: asyncio.Event, wanted: Wanted
-    ) -> list[Record]:
+    async def _first(self, facts: TopicFacts, sweep: Sweep, ready: asyncio.Event, wanted: Wanted) -> list[Record]:
         """What there is as soon as there is something; nothing only when that is true or patience has run out."""
         clock = asyncio.get_running_loop().time
         began = clock()

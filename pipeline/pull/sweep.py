@@ -33,8 +33,8 @@ class Sweep:
     """Feeds for ``next_offsets``; `gather` moves them on. Close it.
 
     Fair: a page is shared out evenly between the partitions that have something, and the partition that comes first
-    changes from page to page, so that a page smaller than the number of partitions starves none. The order is drawn from
-    the offsets themselves: the same cursor gets the same page, whichever process answers.
+    changes from page to page, so that a page smaller than the number of partitions starves none. The order is drawn
+    from the offsets themselves: the same cursor gets the same page, whichever process answers.
     """
 
     def __init__(self, log: Log, topic: str, next_offsets: Mapping[int, int], on_ready: Callable[[], None]) -> None:

@@ -1,4 +1,6 @@
-"""FakeAdmin, FakeCatalog and FakeOffsets: what an administrator sees of a `MemoryLog`, and consumer groups beside it."""
+"""FakeAdmin, FakeCatalog and FakeOffsets: what an administrator sees of a `MemoryLog`, and consumer groups beside
+it.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ class FakeAdmin:
         self, partitions: list[tuple[str, int]], at: Literal["earliest", "latest"] | int
     ) -> dict[tuple[str, int], int]:
         self._call("offsets")
-        return {(name, number): self._offset(self.log.topics[name].partitions[number], at) for name, number in partitions}
+        return {
+            (name, number): self._offset(self.log.topics[name].partitions[number], at) for name, number in partitions
+        }
 
     @staticmethod
     def _offset(part: MemoryPartition, at: str | int) -> int:

@@ -1,0 +1,129 @@
+"""What a request asks: query, preferences, preconditions and body, each read with a limit and refused by name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from pipeline.errors import FormatUnreadable, InputError, PayloadTooLarge, TopicNotFound
+from pipeline.gateway.problems import GatewayRefusal
+from pipeline.names import check_topic_name
+
+T = TypeVar("T")
+
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=[,;]|$)", re.IGNORECASE)
+
+
+def query_of(request: Request, *known: str) -> Mapping[str, str]:
+    """The query parameters; one that is not ``known``, or comes twice, is refused: ignoring a filter would be a wrong
+    answer.
+    """
+    found: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise InputError(name, value, "one of the parameters " + (", ".join(known) or "(this resource takes none)"))
+        if name in found:
+            raise InputError(name, value, "a parameter given once")
+        found[name] = value
+    return found
+
+
+def whole_number(field: str, text: str, least: int, most: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text) or not least <= int(text) <= most:
+        raise InputError(field, text, f"a whole number from {least} to {most}")
+    return int(text)
+
+
+def truth(field: str, text: str) -> bool:
+    if text not in ("true", "false", "1", "0"):
+        raise InputError(field, text, "true or false")
+    return text in ("true", "1")
+
+
+def preferred_wait_s(request: Request) -> int | None:
+    """Seconds of ``Prefer: wait`` (RFC 7240 §4.3), None without; preferences that cannot be read are ignored, as it
+    says.
+    """
+    match = _WAIT.search(",".join(request.headers.getlist("prefer")))
+    return int(match[1]) if match else None
+
+
+def exposed_topic(request: Request) -> str:
+    """The topic in the path. Internal ones (``_pipeline-…``, ``__consumer_offsets``) do not exist here."""
+    name = str(request.path_params["topic"])
+    if name.startswith("_"):
+        raise TopicNotFound(name)
+    try:
+        return check_topic_name(name)
+    except InputError:
+        raise TopicNotFound(name) from None
+
+
+def if_match(request: Request) -> str | None:
+    """The entity tag of ``If-Match`` without its quotes; ``*`` stays as it is, None without the header."""
+    text = request.headers.get("if-match")
+    return text.strip().removeprefix("W/").strip('"') if text is not None else None
+
+
+async def body_of(request: Request, bytes_max: int, limit: str) -> bytes:
+    """The body, at most ``bytes_max`` of it; ``limit`` is the name of the setting that says so.
+
+    Refused before it is read where its length is told, while it streams in otherwise. Encoded bodies are not taken:
+    what they unpack to could not be bounded by their length.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise GatewayRefusal("unsupported-media-type", "send the body without content-encoding")
+    told = request.headers.get("content-length", "0")
+    too_large = PayloadTooLarge("body", f"{told} bytes", f"at most {bytes_max} bytes ({limit})")
+    if told.isdigit() and int(told) > bytes_max:
+        raise too_large
+    chunks: list[bytes] = []
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > bytes_max:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def json_object_of(request: Request, bytes_max: int, limit: str) -> dict[str, Any]:
+    """The body as a JSON object; an empty body is an empty object."""
+    body = await body_of(request, bytes_max, limit)
+    if not body:
+        return {}
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise GatewayRefusal("unsupported-media-type", f"send application/json, not {kind[:80]}")
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise FormatUnreadable("body", body[:80].decode("utf-8", "replace"), f"JSON ({error})") from None
+    if not isinstance(parsed, dict):
+        raise FormatUnreadable("body", body[:80].decode("utf-8", "replace"), "a JSON object")
+    return parsed
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """``work``'s result; when the client hangs up meanwhile, ``work`` is cancelled and `ClientDisconnect` raised."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.gather(working, gone, return_exceptions=True)
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

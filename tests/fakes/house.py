@@ -1,0 +1,119 @@
+"""A whole gateway over fakes in memory: what wiring builds, on a log that a test can look into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipeline.gateway import GatewayLimits, GatewayParts, build_app
+from pipeline.guard import Guard
+from pipeline.publish import Publisher
+from pipeline.pull import NamedCursors, Reader, ReaderSettings, Rendering
+from pipeline.redrive import DeadLetters, Redrives
+from pipeline.registry.face import Registry
+from pipeline.replay import Replays
+from pipeline.runs import Runs
+from pipeline.sealing import KeyRing
+from pipeline.subscription import StoredSubscription
+from pipeline.subscriptions import Subscriptions, SubscriptionTables
+from pipeline.topic import Topic
+from tests.fakes.admin import FakeAdmin, FakeCatalog, FakeOffsets
+from tests.fakes.asgi import Caller
+from tests.fakes.log import MemoryLog
+from tests.fakes.producer import FakeProducer
+from tests.fakes.table import FakeTable
+from tests.fakes.view import FakeView
+
+KEYRING = KeyRing([("k1", bytes(range(32)))])
+
+
+class GatewayHouse:
+    """``call`` asks the gateway; the parts are there to look at."""
+
+    def __init__(
+        self,
+        *,
+        limits: GatewayLimits | None = None,
+        reader: ReaderSettings | None = None,
+        topics: Mapping[str, Topic] | None = None,
+        registry: Registry | None = None,
+    ) -> None:
+        self.log = MemoryLog()
+        self.view, self.producer, self.catalog = FakeView(self.log), FakeProducer(self.log), FakeCatalog(self.log)
+        self.offsets = FakeOffsets()
+        self.admin = FakeAdmin(self.log, self.offsets)
+        self.subscription_rows, self.run_rows, self.cursor_rows = FakeTable(), FakeTable(), FakeTable()
+        self.unready: list[str] = []
+        self.unhealthy: list[str] = []
+        rendering = Rendering("app", default_type, registry)
+        self.reader = Reader(self.view, self.catalog, self.admin, rendering, reader)
+        self.runs = Runs(self.run_rows, self.offsets, namespace="app", now_ms=self.now_ms, random_hex=lambda: "00")
+        self.subscriptions = Subscriptions(
+            SubscriptionTables(self.subscription_rows, self.cursor_rows),
+            self.admin,
+            self.offsets,
+            keyring=KEYRING,
+            guard=Guard(),
+            namespace="app",
+            random=_counted_bytes(),
+        )
+        self.cursors = NamedCursors(
+            self.cursor_rows,
+            self.offsets,
+            self.admin,
+            self.reader,
+            namespace="app",
+            taken=lambda name: self.subscription_rows.get(name) is not None,
+            now_ms=self.now_ms,
+        )
+        self.letters = DeadLetters(self.reader, self.runs, namespace="app")
+        self.replays = Replays(self.runs, self.admin, self.row_of)
+        self.redrives = Redrives(self.runs, self.letters, self.row_of)
+        publisher = Publisher(self.producer, self.catalog, topics or {}, registry)
+        self.parts = self._parts(publisher, limits or GatewayLimits())
+        self.call = Caller(build_app(self.parts))
+
+    def _parts(self, publisher: Publisher, limits: GatewayLimits) -> GatewayParts:
+        async def ready() -> list[str]:
+            return self.unready
+
+        return GatewayParts(
+            namespace="app",
+            publisher=publisher,
+            reader=self.reader,
+            log=self.view,
+            catalogue=self.catalog,
+            admin=self.admin,
+            default_type=default_type,
+            cursors=self.cursors,
+            subscriptions=self.subscriptions,
+            runs=self.runs,
+            replays=self.replays,
+            redrives=self.redrives,
+            dead_letters=self.letters,
+            ready=ready,
+            healthy=lambda: self.unhealthy,
+            metrics=lambda: b"# HELP pipeline_up 1\n",
+            limits=limits,
+        )
+
+    def now_ms(self) -> int:
+        return self.log.now_ms
+
+    def row_of(self, name: str) -> StoredSubscription:
+        return self.subscriptions.get(name)[0]
+
+
+def default_type(topic: str) -> str:
+    return f"{topic}.record"
+
+
+def _counted_bytes() -> Callable[[int], bytes]:
+    """Bytes that differ from call to call, and are the same in every run."""
+    drawn = 0
+
+    def draw(count: int) -> bytes:
+        nonlocal drawn
+        drawn += 1
+        return drawn.to_bytes(2, "big").rjust(count, b"\x5a")
+
+    return draw
