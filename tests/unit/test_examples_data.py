@@ -12,7 +12,7 @@ from pipeline.format.avro_codec import AvroCodec
 ROOT = Path(__file__).parents[2]
 GITHUB = ROOT / "examples" / "github"
 # What a shop's service would send, one per schema, with only the fields that have no default.
-SMALLEST = {
+SMALLEST: dict[str, dict[str, object]] = {
     "customer": {"customer_id": "7", "name": "Ada"},
     "order": {"order_id": "42", "customer_id": "7", "status": "PLACED", "total_cents": 1999},
     "payment": {"payment_id": "p1", "order_id": "42", "status": "CAPTURED", "amount_cents": 1999},
