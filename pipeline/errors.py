@@ -26,7 +26,8 @@
     ├── LogError                Kafka did not do it
     │   ├── BrokerUnavailable       no answer in time: safe to try again
     │   ├── AppendFailed            the append was refused: trying again will not help
-    │   └── PointerUnreadable       a committed offset that this client cannot read
+    │   ├── PointerUnreadable       a committed offset that this client cannot read
+    │   └── PositionBeyondEnd       a position the log does not reach (truncated, or another topic by that name)
     ├── RegistryError           the schema registry did not do it
     └── EmbeddedError           the embedded Kafka could not be fetched, started or stopped
 """
@@ -163,6 +164,10 @@ class AppendFailed(LogError):
 
 class PointerUnreadable(LogError):
     code = "pointer-unreadable"
+
+
+class PositionBeyondEnd(LogError):
+    code = "position-beyond-end"
 
 
 class RegistryError(PipelineError):

@@ -1,0 +1,249 @@
+"""Reader: one thread with one consumer; does what it is ordered and hands over what comes, in batches.
+
+The thread blocks nowhere longer than `WAIT_S`. It is at most `UNDERWAY_MAX` hand-overs ahead of the loop. What it
+delivers carries the assignment it was read for, so that a late delivery is recognised. When it fails it says so with
+`Lost` and ends; it never ends silently.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from pipeline.errors import LogError, PipelineError, TopicNotFound
+from pipeline.kafka.client import ClientConf, translated
+from pipeline.kafka.reading.orders import TAIL, Flow, Order, Pause, Resume, Start, Stop
+from pipeline.kafka.reading.stream import Place
+from pipeline.record import Record
+
+WAIT_S = 0.05
+UNDERWAY_MAX = 2
+BATCH_RECORDS_MAX = 500
+BATCH_BYTES_MAX = 1024 * 1024
+# What Python keeps for one record and for each of its headers, beside their bytes (measured, 3.11).
+RECORD_COST_BYTES = 300
+HEADER_COST_BYTES = 150
+
+
+class Appended(NamedTuple):
+    assignment: int
+    records: list[Record]
+    size_bytes: int
+
+
+class Ended(NamedTuple):
+    assignment: int
+    offset: int
+
+
+class Refused(NamedTuple):
+    assignment: int
+
+
+class Doubted(NamedTuple):
+    assignment: int
+
+
+class Broken(NamedTuple):
+    assignment: int
+    error: PipelineError
+
+
+class Trouble(NamedTuple):
+    """Something the client goes on trying about."""
+
+    error: PipelineError
+
+
+class Lost(NamedTuple):
+    """The thread has ended by itself."""
+
+    error: Exception
+
+
+Said: TypeAlias = Appended | Ended | Refused | Doubted | Broken | Trouble | Lost
+
+
+class Pile:
+    """What one batch holds of one assignment."""
+
+    __slots__ = ("assignment", "records")
+
+    def __init__(self, assignment: int) -> None:
+        self.assignment = assignment
+        self.records: list[Record] = []
+
+
+def size_of(records: Sequence[Record]) -> int:
+    """The memory they take, about: payload and headers to the byte, and what Python needs to hold them."""
+    size = RECORD_COST_BYTES * len(records)
+    for record in records:
+        size += len(record.value or b"") + len(record.key or b"")
+        for _, value in record.headers:
+            size += HEADER_COST_BYTES + len(value or b"")
+    return size
+
+
+class Reader:
+    """``hand_over(reader, said)`` is called on the thread and must only pass it on; `taken_over` answers each."""
+
+    def __init__(self, number: int, conf: ClientConf, hand_over: Callable[[Reader, list[Said]], None]) -> None:
+        self.number = number
+        self._hand_over = hand_over
+        self._conf: ClientConf = {**conf, "error_cb": self._client_said}  # type: ignore[dict-item]  # a callable among the properties
+        self._orders: deque[Order] = deque()
+        self._wake = threading.Event()
+        self._credit = threading.Semaphore(UNDERWAY_MAX)
+        self._stopping = False
+        self._flowing = number == TAIL
+        self._assigned: dict[Place, int] = {}
+        self._aside: list[Said] = []
+        self._batch_records = 50
+        self._thread = threading.Thread(target=self._run, name=f"log-view-{number}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def order(self, order: Order) -> None:
+        self._orders.append(order)
+        self._wake.set()
+
+    def taken_over(self) -> None:
+        self._credit.release()
+
+    def stop(self) -> None:
+        """Ask the thread to end; `join` waits for it."""
+        self._stopping = True
+        self._wake.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end; False when it did not come in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # On the thread from here on.
+
+    def _run(self) -> None:
+        try:
+            consumer = Consumer(self._conf)
+            try:
+                while not self._stopping:
+                    self._turn(consumer)
+            finally:
+                consumer.close()
+        except Exception as error:  # noqa: BLE001 - the thread's root: it ends, the view counts it and starts another
+            self._hand_over(self, [Lost(error)])
+
+    def _turn(self, consumer: Consumer) -> None:
+        self._obey(consumer)
+        if not (self._flowing and self._assigned):
+            self._wake.wait(WAIT_S)
+            self._wake.clear()
+            return
+        first = consumer.poll(WAIT_S)
+        messages = [] if first is None else [first, *consumer.consume(self._batch_records - 1, 0)]
+        said = self._sorted(messages)
+        if said:
+            self._deliver(said)
+
+    def _deliver(self, said: list[Said]) -> None:
+        while not self._credit.acquire(timeout=WAIT_S):
+            if self._stopping:
+                return
+        self._hand_over(self, said)
+
+    def _obey(self, consumer: Consumer) -> None:
+        while self._orders:
+            order = self._orders.popleft()
+            match order:
+                case Start(_, assignment, place, offset):
+                    self._assigned[place] = assignment
+                    consumer.incremental_assign([TopicPartition(*place, offset)])
+                case Stop(_, place):
+                    self._assigned.pop(place, None)
+                    consumer.resume([TopicPartition(*place)])
+                    consumer.incremental_unassign([TopicPartition(*place)])
+                case Pause(_, place):
+                    consumer.pause([TopicPartition(*place)])
+                case Resume(_, place):
+                    consumer.resume([TopicPartition(*place)])
+                case Flow(_, on):
+                    self._flowing = on
+
+    def _sorted(self, messages: Sequence[Any]) -> list[Said]:  # Any: the stubs allow None everywhere
+        """The batch by assignment, each in its own order. The hottest loop of the view: plain and unsplit."""
+        said: list[Said] = []
+        piles: dict[Place, Pile | None] = {}
+        records: list[Record] = []
+        topic, partition = "", -1
+        for message in messages:
+            if message.error() is not None:
+                self._special(message, piles, said)
+                topic, partition = "", -1
+                continue
+            if message.partition() != partition or message.topic() != topic:
+                partition, topic = message.partition(), message.topic()
+                records = self._pile(piles, (topic, partition))
+            headers = message.headers()
+            records.append(
+                Record(
+                    topic,
+                    partition,
+                    message.offset(),
+                    message.timestamp()[1],
+                    message.key(),
+                    message.value(),
+                    tuple(headers) if headers else (),
+                )
+            )
+        for place in list(piles):
+            self._close_pile(place, piles, said)
+        said += self._aside
+        self._aside = []
+        return said
+
+    def _pile(self, piles: dict[Place, Pile | None], place: Place) -> list[Record]:
+        pile = piles.get(place)
+        if pile is None:
+            pile = piles[place] = Pile(self._assigned.get(place, 0))
+        return pile.records
+
+    def _close_pile(self, place: Place, piles: dict[Place, Pile | None], said: list[Said]) -> None:
+        pile = piles.pop(place, None)
+        if pile is not None and pile.records:
+            size = size_of(pile.records)
+            self._batch_records = max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES_MAX * len(pile.records) // size))
+            said.append(Appended(pile.assignment, pile.records, size))
+
+    def _special(self, message: Any, piles: dict[Place, Pile | None], said: list[Said]) -> None:
+        error = message.error()
+        assert error is not None
+        place = (message.topic() or "", message.partition())
+        self._close_pile(place, piles, said)
+        assignment = self._assigned.get(place)
+        if assignment is None:
+            said.append(Trouble(translated(error, "read", topic=place[0])))
+            return
+        match error.code():
+            case KafkaError._PARTITION_EOF:
+                said.append(Ended(assignment, message.offset()))
+            case KafkaError._AUTO_OFFSET_RESET | KafkaError.OFFSET_OUT_OF_RANGE:
+                said.append(Refused(assignment))
+            case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC | KafkaError._UNKNOWN_PARTITION:
+                said.append(Doubted(assignment))
+            case _:
+                problem = translated(error, f"read {place[0]}/{place[1]}", topic=place[0])
+                if isinstance(problem, TopicNotFound):
+                    said.append(Doubted(assignment))
+                elif isinstance(problem, LogError) and not problem.retryable:
+                    said.append(Broken(assignment, problem))
+                else:
+                    said.append(Trouble(problem))
+
+    def _client_said(self, error: KafkaError) -> None:
+        """librdkafka's own news (brokers down, authentication); called within poll."""
+        self._aside.append(Trouble(translated(error, "read")))
