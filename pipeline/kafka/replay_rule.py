@@ -3,11 +3,11 @@
 A write carries its **turn**: one more than the turn of the row it was based on, as its writer saw it. Replay takes a
 write whose turn is above the row's and ignores any other: of two writes based on the same row the first on the log
 wins, everywhere, without a leader. (*Above* suffices. A writer sees a prefix of the log, so on a whole log a turn that
-counts is exactly one more; on a compacted one, whose earlier turns are gone, it may jump.)
+counts is one more; on a compacted one, whose earlier turns are gone, it may jump.)
 
-Compaction keeps the *last* record of a key, and that may be an ignored one, the winner gone. Such a key is **unsettled**
-until an accepted write follows: whoever lost appends the accepted row again (a repair, same version, next turn), and
-whoever finds an unsettled key later does too. ``min.compaction.lag.ms`` is the time there is for it.
+Compaction keeps the *last* record of a key, and that may be an ignored one, the winner gone. Such a key is
+**unsettled** until an accepted write follows: whoever lost appends the accepted row again (a repair, same version, next
+turn), and whoever finds an unsettled key later does too. ``min.compaction.lag.ms`` is the time there is for it.
 
 A deleted row stays as a **marker** (a record with an empty value): without it a late loser could bring the row back.
 A marker is **forgotten** by a tombstone (null value) that names its turn, `FORGET_AFTER_MS` later, when no write based
