@@ -1,8 +1,9 @@
 """Cursor: the next offset of every partition of one topic, and its token, the opaque text that readers hold.
 
-Token: ``v1.`` + base64url( first 4 bytes of the topic id | n | n × (partition, next offset) ), without padding, numbers as
-unsigned LEB128 varints. It is canonical: partitions ascend, every number has its shortest form and nothing follows, so
-equal cursors have equal tokens and tokens may be compared as text. A partition that is not named starts at its earliest.
+Token: ``v1.`` + base64url( first 4 bytes of the topic id | n | n × (partition, next offset) ), without padding, numbers
+as unsigned LEB128 varints. It is canonical: partitions ascend, every number has its shortest form and nothing follows,
+so equal cursors have equal tokens and tokens may be compared as text. A partition that is not named starts at its
+earliest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 import msgspec
@@ -73,7 +75,7 @@ class Cursor(msgspec.Struct, frozen=True):
         if count is None or len(rest) != 2 * count:
             raise CursorMalformed("cursor", token, _EXPECTED)
         partitions, offsets = rest[::2], rest[1::2]
-        if any(left >= right for left, right in zip(partitions, partitions[1:], strict=False)):
+        if any(left >= right for left, right in pairwise(partitions)):
             raise CursorMalformed("cursor", token, _EXPECTED)
         next_offsets = dict(zip(partitions, offsets, strict=True))
         _check(next_offsets)

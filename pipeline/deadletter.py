@@ -2,9 +2,9 @@
 
 Rules. Key, value and headers lie on the dead-letter topic byte for byte; ours are appended, all UTF-8 text, so that any
 Kafka tool can read them. A producer's own ``dlq.*`` header would forge them, so it lies there as ``producer-dlq.*`` and
-gets its name back when unwrapped. Where a dead letter came from is a statement, not an authority: nothing may choose the
-topic it writes to by it. The new record gets a new timestamp from the broker; the original one is in a header, because time
-retention would delete a late dead letter at once.
+gets its name back when unwrapped. Where a dead letter came from is a statement, not an authority: nothing may choose
+the topic it writes to by it. The new record gets a new timestamp from the broker; the original one is in a header,
+because time retention would delete a late dead letter at once.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _NUMBER = re.compile(rb"-?\d{1,19}\Z")
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a record was buried. Times are RFC 3339; ``http_status`` is None when no status line came.
 
-    ``error`` is made one line of at most 512 bytes; it must hold no secret and no reply body. Raises `DeclarationInvalid`
-    for a reason that is not in `REASONS`, a negative count or a text that is no time.
+    ``error`` is made one line of at most 512 bytes; it must hold no secret and no reply body. Raises
+    `DeclarationInvalid` for a reason that is not in `REASONS`, a negative count or a text that is no time.
     """
 
     reason: str
@@ -70,7 +70,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter read back. ``record`` is the original: its bytes, its headers and the position it claims to come from."""
+    """A dead letter read back. ``record`` is the original: bytes, headers and the position it claims to be from."""
 
     id: str
     group: str
@@ -107,7 +107,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return self.failure.error
 
 
-def wrap(record: Record, group: str, failure: Failure, *, redrives: int = 0) -> tuple[bytes | None, bytes | None, Headers]:
+def wrap(
+    record: Record, group: str, failure: Failure, *, redrives: int = 0
+) -> tuple[bytes | None, bytes | None, Headers]:
     """Key, value and headers to append for ``record``, which ``group`` could not deliver.
 
     ``record`` is the original one, also when a redrive failed again (``unwrap(…).record``): its id then stays the same.

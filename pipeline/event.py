@@ -19,9 +19,11 @@ from pipeline.errors import EventInvalid
 CORE_ATTRIBUTES = frozenset({"specversion", "id", "source", "type", "datacontenttype", "dataschema", "subject", "time"})
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
-# spec.md, Naming Conventions. The spec recommends at most 20 characters; we allow 64 so that nobody's event is lost for style.
+# spec.md, Naming Conventions. The spec recommends at most 20 characters; we allow 64 so that nobody's event is lost for
+# style.
 _NAME = re.compile(r"[a-z0-9]{1,64}\Z")
-# spec.md, Type System, String: no control characters, no surrogates, no noncharacters (the last two of every plane too).
+# spec.md, Type System, String: no control characters, no surrogates, no noncharacters (the last two of every plane
+# too).
 _LAST_TWO = "".join(f"{chr(plane * 0x10000 + 0xFFFE)}-{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17))
 _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_LAST_TWO}]")
 # RFC 3339 §5.6. Days 29 to 31 pass here only to be looked up in the calendar; `T` and `Z` may be small.
@@ -31,8 +33,8 @@ _TIME = re.compile(
     re.ASCII,
 )
 # RFC 2046 and RFC 9110 §8.3.1: type "/" subtype, then parameters, which are kept as they are.
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}[ \t]*(?:;[\x20-\x7e]*)?\Z")
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = re.compile(rf"{_WORD}/{_WORD}[ \t]*(?:;[\x20-\x7e]*)?\Z")
 
 AttributeValue = str | int | bool | bytes
 

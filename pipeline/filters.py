@@ -1,9 +1,9 @@
 """Filters: which events a subscription wants, as predicates over CloudEvents attributes in their text form.
 
-Dialects of the CloudEvents Subscriptions API 0.1, §3.2.4: ``exact``, ``prefix``, ``suffix`` (objects of attribute to text, all
-must match, case-sensitive), ``all``, ``any`` (non-empty lists of expressions) and ``not`` (one expression). A list of
-filters holds when every one does; an empty list always does. An attribute an event does not have matches nothing. What
-cannot be compiled is refused, never ignored.
+Dialects of the CloudEvents Subscriptions API 0.1, §3.2.4: ``exact``, ``prefix``, ``suffix`` (objects of attribute to
+text, all must match, case-sensitive), ``all``, ``any`` (non-empty lists of expressions) and ``not`` (one expression). A
+list of filters holds when every one does; an empty list always does. An attribute an event does not have matches
+nothing. What cannot be compiled is refused, never ignored.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _ATTRIBUTE = re.compile(r"[a-z0-9]{1,64}\Z")
 
 
 def compile_filters(filters: Sequence[Mapping[str, Any]], *, field: str = "/filters") -> Predicate:
-    """A predicate that holds when all ``filters`` do. Raises `FilterInvalid` whose field is the JSON pointer of what is wrong."""
-    if isinstance(filters, str | bytes) or not isinstance(filters, Sequence):
+    """A predicate that holds when all ``filters`` do. `FilterInvalid` names what is wrong by its JSON pointer."""
+    if not isinstance(filters, list | tuple):
         raise FilterInvalid(field, filters, "a list of filter expressions")
     compiler = _Compiler()
     return _all_of([compiler.expression(one, f"{field}/{number}", 1) for number, one in enumerate(filters)])
@@ -46,7 +46,7 @@ class _Compiler:
         if depth > DEPTH_MAX:
             raise FilterInvalid(pointer, "…", f"at most {DEPTH_MAX} expressions inside each other")
         if not isinstance(given, Mapping) or len(given) != 1:
-            raise FilterInvalid(pointer, given, f'one dialect and its argument, such as {{"exact": {{"type": "…"}}}}')
+            raise FilterInvalid(pointer, given, 'one dialect and its argument, such as {"exact": {"type": "…"}}')
         [(dialect, argument)] = given.items()
         inner = f"{pointer}/{_escaped(dialect)}"
         if dialect in ("exact", "prefix", "suffix"):
@@ -58,13 +58,15 @@ class _Compiler:
         raise FilterInvalid(inner, dialect, _known("dialect", dialect, _DIALECTS))
 
     def _list(self, argument: object, pointer: str, depth: int) -> list[Predicate]:
-        if isinstance(argument, str | bytes) or not isinstance(argument, Sequence) or not argument:
+        if not isinstance(argument, list | tuple) or not argument:
             raise FilterInvalid(pointer, argument, "a list of at least one filter expression")
         return [self.expression(one, f"{pointer}/{number}", depth + 1) for number, one in enumerate(argument)]
 
     def _pairs(self, argument: object, pointer: str) -> list[tuple[str, str]]:
         if not isinstance(argument, Mapping) or not argument:
-            raise FilterInvalid(pointer, argument, "an object of at least one attribute and the text to compare it with")
+            raise FilterInvalid(
+                pointer, argument, "an object of at least one attribute and the text to compare it with"
+            )
         self._comparisons += len(argument)
         if self._comparisons > COMPARISONS_MAX:
             raise FilterInvalid(pointer, f"{len(argument)} attributes", f"at most {COMPARISONS_MAX} comparisons")

@@ -1,7 +1,7 @@
 """The id of an event on every path: derived from where its record lies, so it is the same on every attempt and replay.
 
-``evt_<10 characters>_<partition>_<offset>``: the characters are the first 50 bits of the topic id in base32 (RFC 4648 §6,
-small letters), so a topic deleted and made again gives other ids. No ``.`` in it: Standard Webhooks signs
+``evt_<10 characters>_<partition>_<offset>``: the characters are the first 50 bits of the topic id in base32 (RFC 4648
+§6, small letters), so a topic deleted and made again gives other ids. No ``.`` in it: Standard Webhooks signs
 ``id.timestamp.body``.
 """
 

@@ -1,8 +1,8 @@
 """The JSON format of CloudEvents: one event as an object, several as an array.
 
-Source: cloudevents/spec v1.0.2 ``formats/json-format.md``. Data declared JSON (no type at all means JSON) stands inline, byte
-for byte as it came, so numbers keep their digits; text stands as a string; anything else, and what is not what its type
-says, as ``data_base64``. Every member that is no core attribute is an extension; ``null`` means unset.
+Source: cloudevents/spec v1.0.2 ``formats/json-format.md``. Data declared JSON (no type at all means JSON) stands
+inline, byte for byte as it came, so numbers keep their digits; text stands as a string; anything else, and what is not
+what its type says, as ``data_base64``. Every member that is no core attribute is an extension; ``null`` means unset.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from pipeline.format.json_fault import too_deep
 from pipeline.format.media import codec_of, kind_of
 
 BATCH_EVENTS_MAX = 10_000
+_DATA, _DATA_BASE64 = b'"data":', b'"data_base64":'
 _DATA_MEMBERS = ("data", "data_base64")
+# What `json_value` need not look at: all but opening brackets, line breaks and what is not ASCII.
+_ORDINARY = bytes(code for code in range(0x80) if code not in b"[{\n\r")
+# As numbers: looking for a byte's number is ten times faster than looking for a text of one byte.
+_NEWLINE, _RETURN = b"\n\r"
 _TO_ONE_LINE = bytes.maketrans(b"\n\r", b"  ")
 
 
@@ -35,7 +40,7 @@ _RAW_DATA = msgspec.json.Decoder(_Data)
 _RAW_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def event_to_json(event: Event, *, extra: Mapping[str, str | int] = {}) -> bytes:
+def event_to_json(event: Event, *, extra: Mapping[str, str | int] | None = None) -> bytes:
     """``event`` as one line of JSON; ``extra`` attributes (such as ``sequence``) win over the event's own."""
     members: dict[str, Any] = {"specversion": "1.0", "id": event.id, "source": event.source, "type": event.type}
     for name in ("subject", "time", "datacontenttype", "dataschema"):
@@ -44,47 +49,49 @@ def event_to_json(event: Event, *, extra: Mapping[str, str | int] = {}) -> bytes
             members[name] = value
     for name, value in event.extensions.items():
         members[name] = b64encode(value).decode() if isinstance(value, bytes) else value
-    members |= extra
+    members |= extra or {}
     if event.data is not None:
         member, inline = data_member(event.data, event.datacontenttype)
-        members[member] = orjson.Fragment(inline)
+        return b"".join((orjson.dumps(members)[:-1], b",", member, inline, b"}"))
     return orjson.dumps(members)
 
 
-def data_member(data: bytes, content_type: str | None) -> tuple[str, bytes]:
-    """The member that holds ``data`` and its JSON text: ``data`` inline or as a string, or ``data_base64``."""
+def data_member(data: bytes, content_type: str | None) -> tuple[bytes, bytes]:
+    """The JSON of the member that holds ``data``, name (with its colon) and value: inline, a string, or base64."""
     kind = kind_of(content_type)
     if kind == "json":
         inline = json_value(data)
         if inline is not None:
-            return "data", inline
+            return _DATA, inline
     if kind == "text":
         try:
-            return "data", orjson.dumps(data.decode(codec_of(content_type or "") or "utf-8"))
+            return _DATA, orjson.dumps(data.decode(codec_of(content_type or "") or "utf-8"))
         except UnicodeDecodeError:
             pass
-    return "data_base64", b'"' + b64encode(data) + b'"'
+    return _DATA_BASE64, b'"' + b64encode(data) + b'"'
 
 
 def json_value(data: bytes) -> bytes | None:
     """``data`` as it may stand inside other JSON, on one line, or None when it is no JSON text.
 
-    Checked is the grammar (lone surrogates are refused too) and UTF-8, which keeps a payload from forging members around
-    it; nothing is built. Line breaks can only be spacing there, and one event must stay one line (SSE, NDJSON).
+    Checked is the grammar (lone surrogates are refused too) and UTF-8, which keeps a payload from forging members
+    around it; nothing is built. Line breaks can only be spacing there, and one event must stay one line (SSE, NDJSON).
     """
+    special = data.translate(None, _ORDINARY)
     try:
         _RAW.decode(data)
-        if not data.isascii():
+        if not special.isascii():
             data.decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if data.count(b"[") + data.count(b"{") > DEPTH_MAX and too_deep(data.decode(), DEPTH_MAX):
+    if len(special) > DEPTH_MAX and too_deep(data.decode(), DEPTH_MAX):
         return None
-    return data.translate(_TO_ONE_LINE) if b"\n" in data or b"\r" in data else data
+    return data.translate(_TO_ONE_LINE) if _NEWLINE in special or _RETURN in special else data
 
 
 def event_from_json(body: bytes, *, field: str = "") -> Event:
-    """The event that ``body`` is. Raises `FormatUnreadable` (no strict JSON, bad data) or `EventInvalid` (an attribute).
+    """The event that ``body`` is. Raises `FormatUnreadable` (no strict JSON, bad data) or `EventInvalid` (an
+    attribute).
 
     ``field`` is the JSON pointer of ``body`` in what the caller was given; errors name their place below it.
     """
@@ -102,7 +109,7 @@ def event_from_json(body: bytes, *, field: str = "") -> Event:
 
 
 def event_of(attributes: Mapping[str, Any], data: bytes | None, *, field: str) -> Event:
-    """The event with these attributes; what is wrong is named ``field`` + attribute (``/`` for JSON, ``ce-`` for headers)."""
+    """The event with these attributes; what is wrong is named ``field`` + attribute."""
     for name in ("id", "source", "type"):
         if name not in attributes:
             raise EventInvalid(field + name, "absent", f"the required attribute {name}")
@@ -122,7 +129,7 @@ def batch_to_json(events: Iterable[bytes]) -> bytes:
 
 
 def batch_from_json(body: bytes) -> list[Event]:
-    """The events of a batch, in order; errors name the place, as in ``/3/type``. More than 10,000: `PayloadTooLarge`."""
+    """The events of a batch, in order; errors name the place (``/3/type``). Over 10,000: `PayloadTooLarge`."""
     try:
         members = _RAW_LIST.decode(body)
     except (msgspec.DecodeError, RecursionError):
@@ -160,4 +167,3 @@ def _from_base64(text: object, field: str) -> bytes:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise FormatUnreadable(f"{field}/data_base64", text, expected) from None
-

@@ -2,10 +2,10 @@
 
 Sources: cloudevents/spec v1.0.2 ``bindings/kafka-protocol-binding.md`` and ``bindings/http-protocol-binding.md``.
 
-Rules. No data is a null value on Kafka, a tombstone; it carries ``method: DELETE`` so that every reader, HTTP ones too, can
-tell it from empty data. Over HTTP an empty body without ``ce-method: DELETE`` is empty data, never a tombstone: nothing is
-deleted by leaving something out. A record that does not claim to be a CloudEvent (no ``ce_specversion``) is taken as it
-lies: the attributes it has, the caller's defaults for the others.
+Rules. No data is a null value on Kafka, a tombstone; it carries ``method: DELETE`` so that every reader, HTTP ones too,
+can tell it from empty data. Over HTTP an empty body without ``ce-method: DELETE`` is empty data, never a tombstone:
+nothing is deleted by leaving something out. A record that does not claim to be a CloudEvent (no ``ce_specversion``) is
+taken as it lies: the attributes it has, the caller's defaults for the others.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 def event_to_kafka(event: Event) -> tuple[bytes | None, Headers]:
-    """Value and headers of the record for ``event``. No data: a null value, which deletes the key on a compacted topic."""
+    """Value and headers of the record for ``event``; no data is a null value, which deletes on a compacted topic."""
     headers = [(KAFKA_PREFIX + name, text.encode()) for name, text in _texts(event).items()]
     if event.datacontenttype is not None:
         headers.append((CONTENT_TYPE, event.datacontenttype.encode()))
@@ -48,8 +48,8 @@ def event_to_kafka(event: Event) -> tuple[bytes | None, Headers]:
 def event_from_kafka(record: Record, *, default_source: str, default_type: str, default_id: str) -> Event:
     """The event that lies on the log as ``record``, in binary or structured mode.
 
-    Raises `EventInvalid` or `FormatUnreadable` only for a record that claims to be a CloudEvent (``ce_specversion``, or a
-    structured content type) and is none; of all others something can be made.
+    Raises `EventInvalid` or `FormatUnreadable` only for a record that claims to be a CloudEvent (``ce_specversion``, or
+    a structured content type) and is none; of all others something can be made.
     """
     headers = {name: value for name, value in dict(record.headers).items() if value is not None}
     content_type = _content_type(headers.get(CONTENT_TYPE))
@@ -74,7 +74,7 @@ def event_from_kafka(record: Record, *, default_source: str, default_type: str, 
 
 
 def event_to_http(event: Event) -> tuple[list[tuple[str, str]], bytes]:
-    """Headers and body of the HTTP message for ``event``; values are percent-encoded, so all of it is printable ASCII."""
+    """Headers and body of the HTTP message for ``event``; the headers are printable ASCII."""
     headers = [(HTTP_PREFIX + name, http_header_value(text)) for name, text in _texts(event).items()]
     if event.datacontenttype is not None:
         headers.append((CONTENT_TYPE, event.datacontenttype))
@@ -82,7 +82,7 @@ def event_to_http(event: Event) -> tuple[list[tuple[str, str]], bytes]:
 
 
 def event_from_http(headers: Mapping[str, str], body: bytes) -> Event:
-    """The event of an HTTP message in binary mode; header names in small letters. Raises `EventInvalid` naming the header."""
+    """The event of an HTTP message in binary mode (names in small letters). `EventInvalid` names the header."""
     if headers.get("ce-specversion") != "1.0":
         raise EventInvalid("ce-specversion", headers.get("ce-specversion", "absent"), "1.0")
     if "ce-datacontenttype" in headers:

@@ -1,8 +1,8 @@
 """Strict JSON: what every reader understands alike, or an error that names the place.
 
-Accepted is RFC 8259 in UTF-8, and of that only what means one thing to all parsers (RFC 7493, I-JSON, with 64-bit integers):
-at most 64 levels, no name twice in an object, no lone surrogates, no ``NaN`` or ``Infinity``, no number beyond its type.
-Bytes are checked, never rewritten: numbers and spacing stay as the sender wrote them.
+Accepted is RFC 8259 in UTF-8, and of that only what means one thing to all parsers (RFC 7493, I-JSON, with 64-bit
+integers): at most 64 levels, no name twice in an object, no lone surrogates, no ``NaN`` or ``Infinity``, no number
+beyond its type. Bytes are checked, never rewritten: numbers and spacing stay as the sender wrote them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from pipeline.format.json_fault import find_fault, too_deep
 
 DEPTH_MAX = 64
 INTEGER_MIN, INTEGER_MAX = -(2**63), 2**64 - 1
-# Looking for the place of a fault costs about 50 times what the check does: in larger documents the error names no place.
+# Looking for the place of a fault costs about 50 times what the check does: in larger documents the error names no
+# place.
 _SEARCHED_BYTES_MAX = 65_536
 
 
 def check_json(data: bytes, field: str = "", *, depth_max: int = DEPTH_MAX) -> Any:
-    """The value ``data`` stands for. Raises `FormatUnreadable` whose field is ``field`` + the JSON pointer of the fault."""
+    """The value ``data`` stands for. `FormatUnreadable` names ``field`` + the JSON pointer of the fault."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

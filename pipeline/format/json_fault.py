@@ -30,8 +30,8 @@ class Fault(NamedTuple):
 def too_deep(text: str, depth_max: int) -> bool:
     """Whether arrays and objects of a JSON text lie more than ``depth_max`` deep, brackets inside strings not counted.
 
-    Takes the innermost pairs away once per level, so a hostile text costs at most ``depth_max`` passes over its brackets.
-    What does not balance counts as too deep.
+    Takes the innermost pairs away once per level, so a hostile text costs at most ``depth_max`` passes over its
+    brackets. What does not balance counts as too deep.
     """
     if text.count("[") + text.count("{") <= depth_max:
         return False

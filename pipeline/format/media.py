@@ -49,7 +49,7 @@ def is_event_json(content_type: str | None) -> bool:
 
 
 def kind_of(content_type: str | None) -> Kind:
-    """How data of this type stands in the JSON format: as JSON, as a string, or as base64. No type at all means JSON."""
+    """How data of this type stands in the JSON format: as JSON (no type too), as a string, or as base64."""
     if content_type is None:
         return "json"
     # Long ones are not remembered: what is remembered has a bound in bytes too.

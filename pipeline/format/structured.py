@@ -1,15 +1,16 @@
 """Structured mode: events as CloudEvents JSON, and records on the log straight to it.
 
-`record_to_json` is what readers are sent, once per record; it must stay cheap (100 events in 300 µs) and must not fail, or one
-bad record would stall a feed. Its quick path takes records in binary mode whose header names were seen before and whose
-values are plain ASCII, and puts the bytes together without making an `Event`; everything else goes the long way, which
-gives the same.
+`record_to_json` is what readers are sent, once per record; it must stay cheap (100 events in 300 µs) and must not fail,
+or one bad record would stall a feed. Its quick path takes records in binary mode whose header names were seen before
+and whose values are plain ASCII, and puts the bytes together without making an `Event`; everything else goes the long
+way, which gives the same.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any
@@ -25,9 +26,10 @@ from pipeline.format.envelope import (
     data_member,
     event_from_json,
     event_to_json,
+    json_value,
 )
 from pipeline.format.headers import event_from_kafka
-from pipeline.format.media import Mode, is_event_json, mode_of
+from pipeline.format.media import Mode, is_event_json, kind_of, mode_of
 from pipeline.record import Record
 
 __all__ = ["Mode", "batch_from_json", "batch_to_json", "event_from_json", "event_to_json", "mode_of", "record_to_json"]
@@ -36,25 +38,31 @@ Extra = Mapping[str, str | int]
 
 _SHAPES_MAX = 256
 _SHAPE_NAMES_MAX = 32
+_TYPE_BYTES_MAX = 256
 _CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema")
-# Bytes that stand in a JSON string as they are and that no attribute forbids: printable ASCII but for quote and backslash.
-_PLAIN = re.compile(rb"[ !#-\[\]-~]*\Z")
-_EXTENSION = re.compile(r"ce_([a-z0-9]{1,64})\Z")
+# Bytes that stand in a JSON string as they are and that no attribute forbids: printable ASCII but for quote and
+# backslash.
+_PLAIN = bytes(code for code in range(0x20, 0x7F) if code not in b'"\\')
+# Times as nearly everybody writes them, which the standard library reads in a tenth of the time the grammar takes.
+_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_TIMES = frozenset({b"0000-00-00T00:00:00Z", b"0000-00-00T00:00:00.000Z", b"0000-00-00T00:00:00.000000Z"})
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def record_to_json(
-    record: Record, *, default_source: str, default_type: str, default_id: str, extra: Extra = {}
+    record: Record, *, default_source: str, default_type: str, default_id: str, extra: Extra | None = None
 ) -> bytes:
     """``record`` as one line of CloudEvents JSON, the same as ``event_to_json(event_from_kafka(…), extra=…)``.
 
     A record that claims to be a CloudEvent and is none is rendered as it lies, with the defaults and an attribute
-    ``unreadable`` that says what is wrong with it. ``extra`` attributes win over the record's own. JSON data is checked to be
-    JSON and passed on as it is. Raises `EventInvalid` only for defaults that are no attributes.
+    ``unreadable`` that says what is wrong with it. ``extra`` attributes win over the record's own. JSON data is checked
+    to be JSON and passed on as it is. Raises `EventInvalid` only for defaults that are no attributes.
     """
+    extra = extra or {}
     quick = _quick(record, extra)
     if quick is not None:
         return quick
+    _learn(tuple(name for name, _ in record.headers))
     try:
         event = event_from_kafka(
             record, default_source=default_source, default_type=default_type, default_id=default_id
@@ -84,43 +92,67 @@ _shapes: dict[tuple[str, ...], _Shape | None] = {}
 
 
 def _quick(record: Record, extra: Extra) -> bytes | None:
-    """The JSON of a record in binary mode with nothing unusual about it, or None."""
-    if record.value is None or not record.headers:
+    """The JSON of a record with nothing unusual about it, or None. Written flat: calls are what it costs."""
+    value, headers = record.value, record.headers
+    if value is None or not headers:
         return None
-    names, values = zip(*record.headers, strict=True)
-    try:
-        shape = _shapes[names]
-    except KeyError:
-        shape = _learn(names)
+    names, values = zip(*headers, strict=True)
+    shape = _shapes.get(names)
     if shape is None or not shape.names.isdisjoint(extra):
         return None
     picked = shape.picked(values)
+    if not all(picked) or picked[0] != b"1.0" or b"".join(picked).translate(None, _PLAIN):
+        return None
+    if shape.time_at is not None and not _is_time(picked[shape.time_at]):
+        return None
+    content_type = None if shape.content_type_at is None else picked[shape.content_type_at]
+    if content_type is None or (len(content_type) <= _TYPE_BYTES_MAX and _is_json(content_type)):
+        data = json_value(value)
+        if data is not None:
+            comma = b',"data":' if extra else b'"data":'
+            return b"".join((shape.json % picked, orjson.dumps(extra, default=dict)[1:-1], comma, data, b"}"))
+    if content_type is not None and _is_usual(content_type):
+        comma = b"," if extra else b""
+        return b"".join(
+            (
+                shape.json % picked,
+                orjson.dumps(extra, default=dict)[1:-1],
+                comma,
+                *data_member(value, content_type.decode()),
+                b"}",
+            )
+        )
+    return None
+
+
+def _is_time(raw: bytes) -> bool:
+    if raw.translate(_TO_ZEROS) not in _TIMES:
+        return is_time(raw.decode())
     try:
-        text = b"".join(picked)
-    except TypeError:  # a header without a value
-        return None
-    if not all(picked) or not _PLAIN.match(text) or picked[0] != b"1.0":
-        return None
-    if shape.time_at is not None and not is_time(picked[shape.time_at].decode()):
-        return None
-    content_type: str | None = None
-    if shape.content_type_at is not None:
-        content_type = _content_type(picked[shape.content_type_at])
-        if content_type is None:
-            return None
-    member, data = data_member(record.value, content_type)
-    more = orjson.dumps(extra)[1:-1] + b"," if extra else b""
-    return b'%b%b"%b":%b}' % (shape.json % picked, more, member.encode(), data)
+        datetime.fromisoformat(raw.decode())
+    except ValueError:
+        return False
+    return True
 
 
-def _learn(names: tuple[str, ...]) -> _Shape | None:
-    """The shape of these header names, remembered; None for names that need the long way."""
-    shape = _shape_of(names)
-    if len(names) <= _SHAPE_NAMES_MAX and sum(map(len, names)) <= 64 * _SHAPE_NAMES_MAX:
-        if len(_shapes) >= _SHAPES_MAX:
-            _shapes.clear()
-        _shapes[names] = shape
-    return shape
+@lru_cache(1024)
+def _is_json(content_type: bytes) -> bool:
+    return _is_usual(content_type) and kind_of(content_type.decode()) == "json"
+
+
+def _is_usual(content_type: bytes) -> bool:
+    """Whether this is the type of data in binary mode, written as an event keeps it."""
+    text = content_type.decode()
+    return text == text.strip() and is_media_type(text) and not is_event_json(text)
+
+
+def _learn(names: tuple[str, ...]) -> None:
+    """Remembers the shape of these header names, if it is one of few and short names."""
+    if names in _shapes or len(names) > _SHAPE_NAMES_MAX or sum(map(len, names)) > 64 * _SHAPE_NAMES_MAX:
+        return
+    if len(_shapes) >= _SHAPES_MAX:
+        _shapes.clear()
+    _shapes[names] = _shape_of(names)
 
 
 def _shape_of(names: tuple[str, ...]) -> _Shape | None:
@@ -144,16 +176,6 @@ def _shape_of(names: tuple[str, ...]) -> _Shape | None:
         time_at=ordered.index("ce_time") if "ce_time" in ordered else None,
         content_type_at=len(ordered) - 1 if "content-type" in places else None,
     )
-
-
-def _content_type(raw: bytes) -> str | None:
-    return _read_content_type(raw) if len(raw) <= 256 else None
-
-
-@lru_cache(1024)
-def _read_content_type(raw: bytes) -> str | None:
-    text = raw.decode()
-    return text if text == text.strip() and is_media_type(text) and not is_event_json(text) else None
 
 
 def _plain(text: str) -> str:
