@@ -2,8 +2,8 @@
 
 Rules: every `Sender.send` ends in exactly one call of its ``done``, on the loop, never before `send` returns, never
 after it was aborted. No attempt is repeated here. What finds no connection waits in line, bounded by what the caller
-lets be in flight. One timer per sender sweeps over its few connections, so an attempt costs no timer of its own; it ends
-up to a sweep later than its time-out says.
+lets be in flight. One timer per sender sweeps over its few connections, so an attempt costs no timer of its own and may
+end a sweep later than its time-out says.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, TypeVar
 
-import msgspec
-
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import AddressBlocked
 from pipeline.guard import Guard
@@ -25,24 +23,13 @@ from pipeline.subscription import Subscription
 from pipeline.webhook.connect import ConnectFailed, Connector, tls_context
 from pipeline.webhook.lines import Undecodable
 from pipeline.webhook.request import DeliveryWriter
+from pipeline.webhook.settings import SenderSettings
 from pipeline.webhook.transport import Connection, Done, Memo
+
+__all__ = ["Sender", "SenderSettings"]
 
 T = TypeVar("T")
 SWEEP_S_MIN, SWEEP_S_MAX = 0.02, 0.5
-
-
-class SenderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits of one sender.
-
-    ``connections_max``: None takes the subscription's ``in_flight_max``. ``idle_s``: unused connections are closed
-    after this, below the 5 s after which common servers (Node, uvicorn) close theirs, which would cost an attempt.
-    ``ca_file``: authorities trusted instead of the system's.
-    """
-
-    connections_max: int | None = None
-    idle_s: float = 4.0
-    response_body_bytes_max: int = 16_384
-    ca_file: str | None = None
 
 
 class _Waiting:
@@ -90,6 +77,7 @@ class Sender:
         self._memo: Memo = {}
         self._second, self._timestamp = -1, b""
         self._stopped = False
+        self._all_lost = asyncio.Event()
         self._blocked = ""
         try:
             target = guard.check_url(endpoint.url)
@@ -162,8 +150,8 @@ class Sender:
         """`abort_all`, and wait until the connections are gone."""
         self.abort_all()
         await asyncio.gather(*self._connecting, return_exceptions=True)
-        while self._connections:
-            await asyncio.sleep(0)
+        if self._connections:
+            await self._all_lost.wait()
 
     # What connections tell (`Exchange`).
 
@@ -181,6 +169,8 @@ class Sender:
 
     def lost(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        if self._stopped and not self._connections:
+            self._all_lost.set()
         self._connect_if_needed()
 
     # Inside.
