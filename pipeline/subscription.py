@@ -5,9 +5,10 @@ The field names are those of the HTTP surface and of ``subscriptions/*.yaml``.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,23 +21,13 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
 # Headers that delivery owns; an endpoint may not override them (threat S15).
-_FORBIDDEN_HEADERS = frozenset(
-    {
-        "host",
-        "content-length",
-        "transfer-encoding",
-        "connection",
-        "keep-alive",
-        "upgrade",
-        "te",
-        "trailer",
-        "expect",
-        "content-type",
-        "user-agent",
-        "proxy-authorization",
-    }
+_DELIVERYS_OWN = re.compile(
+    r"(?:host|content-length|transfer-encoding|connection|keep-alive|upgrade|te|trailer|expect|content-type|user-agent"
+    r"|x-hub-signature-256)\Z|webhook-|ce-|proxy-",
+    re.IGNORECASE,
 )
-_FORBIDDEN_PREFIXES = ("webhook-", "ce-", "proxy-")
+_UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
+_MISSING_KEY = re.compile(r"Object missing required field `(.*)`\Z")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,7 +73,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise DeclarationInvalid(
                     f"/endpoint/headers/{name}", value, "an RFC 9110 field name and a value of printable ASCII"
                 )
-            if name.lower() in _FORBIDDEN_HEADERS or name.lower().startswith(_FORBIDDEN_PREFIXES):
+            if _DELIVERYS_OWN.match(name):
                 raise DeclarationInvalid(
                     f"/endpoint/headers/{name}", value, "a header that delivery does not set itself"
                 )
@@ -95,7 +86,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which signatures each delivery carries: Standard Webhooks ``v1`` and ``v1a``, GitHub's ``x-hub-signature-256``."""
+    """The signatures a delivery carries: Standard Webhooks ``v1`` and ``v1a``, GitHub's ``x-hub-signature-256``."""
 
     v1: bool = True
     v1a: bool = False
@@ -131,6 +122,19 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise DeclarationInvalid("/in_flight_max", self.in_flight_max, "1 to 4096")
 
 
+_KINDS: Mapping[str, type[msgspec.Struct]] = {"endpoint": Endpoint, "signing": Signing, "retry": RetryPolicy}
+# What msgspec calls the kinds of a value, in words for people who write YAML and JSON.
+_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "nothing",
+}
+
+
 def check_start(start: str) -> str:
     if start not in ("earliest", "latest") and not _TIME.match(start):
         raise DeclarationInvalid("/start", start, "earliest, latest or an RFC 3339 time such as 2026-11-20T22:00:00Z")
@@ -138,16 +142,59 @@ def check_start(start: str) -> str:
 
 
 def subscription_from(mapping: Mapping[str, Any]) -> Subscription:
-    """A `Subscription` from parsed JSON or YAML; unknown keys and wrong types raise `DeclarationInvalid` with a pointer."""
+    """A `Subscription` from parsed JSON or YAML.
+
+    Raises `DeclarationInvalid` whose field is the JSON pointer of what is wrong: the unknown key itself (with the
+    nearest known one), the missing key, or the value of a wrong type, which is shown.
+    """
+    for key in mapping:
+        if not isinstance(key, str):
+            raise DeclarationInvalid(f"/{key}", key, "a key that is text")
     try:
         return msgspec.convert(dict(mapping), Subscription)
     except msgspec.ValidationError as error:
-        cause = error.__cause__
-        if isinstance(cause, DeclarationInvalid):
-            raise cause from None
-        text, _, path = str(error).partition(" - at ")
-        pointer = "/" + re.sub(r"[.\[\]]+", "/", path.strip("`$")).strip("/")
-        raise DeclarationInvalid(pointer, "", text) from None
+        if isinstance(error.__cause__, DeclarationInvalid):
+            raise error.__cause__ from None
+        raise _located(str(error), mapping) from None
+
+
+def _located(message: str, mapping: Mapping[str, Any]) -> DeclarationInvalid:
+    """msgspec's message (``Expected `int`, got `str` - at `$.topics[0]` ``) as an error that names the place."""
+    problem, _, path = message.partition(" - at ")
+    steps: list[str] = re.findall(r"[^.\[\]]+|\.\.\.", path.strip("`$"))
+    kind = _KINDS.get(steps[0] if steps else "", Subscription)
+    if unknown := _UNKNOWN_KEY.match(problem):
+        known = kind.__struct_fields__
+        nearest = difflib.get_close_matches(unknown[1][:64], known, n=1)
+        hint = f" (did you mean {nearest[0]}?)" if nearest else ""
+        return DeclarationInvalid(_pointer([*steps, unknown[1]]), unknown[1], f"one of {', '.join(known)}{hint}")
+    if missing := _MISSING_KEY.match(problem):
+        return DeclarationInvalid(_pointer([*steps, missing[1]]), "absent", f"the required key {missing[1]}")
+    value, steps = _found(mapping, steps)
+    if problem.startswith("Invalid enum value"):
+        choices = get_args(get_type_hints(kind)[steps[-1]])
+        return DeclarationInvalid(_pointer(steps), value, f"one of {', '.join(choices)}")
+    wanted = problem.partition(", got")[0].removeprefix("Expected ").replace("`", "")
+    return DeclarationInvalid(_pointer(steps), value, " or ".join(_WORDS.get(w, w) for w in wanted.split(" | ")))
+
+
+def _found(mapping: Mapping[str, Any], steps: list[str]) -> tuple[Any, list[str]]:
+    """The value that ``steps`` lead to, and the steps; msgspec writes ``...`` for the key of a table of texts."""
+    value: Any = mapping
+    taken = []
+    for step in steps:
+        if isinstance(value, Mapping):
+            texts = value.items() if step == "..." else ()
+            taken.append(next((str(key) for key, inner in texts if not isinstance(inner, str)), step))
+            value = value.get(taken[-1])
+        else:
+            taken.append(step)
+            value = value[int(step)]
+    return value, taken
+
+
+def _pointer(steps: list[str]) -> str:
+    return "".join("/" + step.replace("~", "~0").replace("/", "~1") for step in steps) or "/"
 
 
 def _check_url(url: str) -> None:
@@ -208,3 +255,8 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate_per_s: float | None = None
     state: Literal["active", "done", "cancelled"] = "active"
     created_at: str = ""
+
+
+def secret_context(subscription: str) -> bytes:
+    """What a subscription's secrets are sealed to: a sealed text moved to another row does not open."""
+    return f"subscription/{subscription}".encode()

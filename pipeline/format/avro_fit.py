@@ -38,7 +38,7 @@ def fit(root: Node, value: object, field: str, *, values_max: int) -> Any:
 
 
 class _Fit:
-    """Counts the values it looks at: unions tried in vain and defaults inside defaults must not multiply without end."""
+    """Counts the values it looks at: unions tried in vain and defaults in defaults must not multiply without end."""
 
     def __init__(self, values_max: int) -> None:
         self._left = self._values_max = values_max
