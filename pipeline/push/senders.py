@@ -9,12 +9,8 @@ from pipeline.push.parts import WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.sealing import unseal
 from pipeline.signing import Signer, parse_v1_secret, parse_v1a_secret
+from pipeline.subscription import secret_context
 from pipeline.webhook.sender import Sender, SenderSettings
-
-
-def secret_context(subscription: str) -> bytes:
-    """What a subscription's secrets are sealed to: a sealed text moved to another row does not open."""
-    return f"subscription/{subscription}".encode()
 
 
 def make_sender(reading: Reading, parts: WorkerParts, id_prefix: Callable[[str], str]) -> Sender:

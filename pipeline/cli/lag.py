@@ -1,0 +1,53 @@
+"""``pipeline lag``: how far every subscription and named cursor is behind, per partition."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
+from pipeline.cli.show import show_rows
+
+if TYPE_CHECKING:
+    from pipeline.wiring import Node
+
+COLUMNS = ("group", "topic", "partition", "committed", "end", "lag", "lag_seconds", "headroom")
+
+
+def register(program: typer.Typer) -> None:
+    program.command("lag")(show_lag)
+
+
+def show_lag(
+    name: Annotated[str | None, typer.Argument(help="One subscription only.")] = None,
+    directory: Directory = HERE,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+) -> None:
+    """Per partition: committed offset, end, lag in events and in seconds, headroom before retention takes unread
+    events.
+    """
+
+    async def work(node: Node) -> list[dict[str, Any]]:
+        store = node.subscriptions
+        names = [name] if name else [row.spec.name for row, _ in store.list()]
+        rows: list[dict[str, Any]] = []
+        for one in names:
+            status = await store.status(one)
+            for part in status.partitions:
+                rows.append({"group": status.group, **plain(part), "lag_seconds": await _age_s(node, plain(part))})
+        return rows
+
+    show_rows(with_node(directory, bootstrap, work), COLUMNS, as_json=as_json, empty="no subscriptions")
+
+
+async def _age_s(node: Node, part: dict[str, Any]) -> float | None:
+    """Seconds since the record at the committed offset was appended; 0 at the end, never negative."""
+    if part["committed"] is None:
+        return None
+    if part["committed"] >= part["end"]:
+        return 0.0
+    record = await node.view.fetch(part["topic"], part["partition"], part["committed"])
+    return None if record is None else max(0.0, round(time.time() - record.timestamp_ms / 1000, 1))

@@ -1,0 +1,70 @@
+"""The program: its commands, and what its exit status means.
+
+0 done · 1 an error, said on standard error · 2 a plan has changes that were not made · 3 refused by a guard, nothing
+was done.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import typer
+
+from pipeline import __version__
+from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, serve, subs, tail, topics
+from pipeline.errors import AddressBlocked, Conflict, PipelineError
+
+FAILED, CHANGES, REFUSED = 1, 2, 3
+
+
+def build_program() -> typer.Typer:
+    """All commands, none of their parts loaded yet."""
+    program = typer.Typer(
+        name="pipeline",
+        help="Events on ordered Kafka topics: pulled by cursor or pushed to webhooks, from one log.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    program.callback()(_root)
+    for group in (serve, topics, subs, lag, tail, dlq, replay, kafka, configuration, receiver):
+        group.register(program)
+    return program
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the program and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of one invocation; errors are said in one line on standard error."""
+    try:
+        status = build_program()(arguments, prog_name="pipeline", standalone_mode=False)
+    except click.exceptions.Abort:
+        return FAILED
+    except click.ClickException as error:
+        error.show()
+        return FAILED
+    except (Conflict, AddressBlocked) as error:
+        typer.echo(f"refused: {error}", err=True)
+        return REFUSED
+    except PipelineError as error:
+        typer.echo(f"error: {error}", err=True)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): nothing is wrong with us, and nothing more can be written.
+        sys.stderr.close()
+        return 0
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,56 @@
+"""What commands share: the configuration they run by, a node for the length of a command, and asyncio to run it on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.wiring import Node
+
+T = TypeVar("T")
+
+Directory = Annotated[
+    Path, typer.Option("--dir", help="Folder of pipeline.toml and the declarations.", envvar="PIPELINE_CONFIG")
+]
+Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", help="Kafka to talk to, as host:port,…")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+HERE = Path()
+
+
+def configured(
+    directory: Path, flags: Mapping[tuple[str, ...], object], base: Mapping[tuple[str, ...], object] | None = None
+) -> Config:
+    """The configuration of ``directory`` under the environment and these flags (None: not given)."""
+    from pipeline.config import load_config  # noqa: PLC0415 - keeps --help quick
+
+    return load_config(directory, os.environ, flags, base)
+
+
+def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awaitable[T]]) -> T:
+    """Run ``work`` with a started node and stop it; the usual frame of a command that looks or changes something."""
+    import uvloop  # noqa: PLC0415 - the same
+
+    from pipeline.telemetry.logs import configure_logs  # noqa: PLC0415 - the same
+    from pipeline.wiring import started  # noqa: PLC0415 - the same
+
+    configure_logs("text", level=40)
+    config = configured(directory, {("kafka", "bootstrap_servers"): bootstrap})
+
+    async def run() -> T:
+        async with started(config) as node:
+            return await work(node)
+
+    return uvloop.run(run())
+
+
+def plain(value: Any) -> Any:
+    """A value of ours as JSON knows it: structs as objects, tuples as lists."""
+    import msgspec  # noqa: PLC0415 - the same
+
+    return msgspec.to_builtins(value)

@@ -1,0 +1,172 @@
+"""``pipeline dev | serve | gateway | bridge``: the long-running commands."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from pipeline.cli.running import HERE, Bootstrap, Directory, configured
+from pipeline.errors import DeclarationInvalid
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+    from pipeline.wiring import Node
+
+Port = Annotated[int | None, typer.Option(help="HTTP port of the gateway; 0 takes a free one.")]
+Host = Annotated[str | None, typer.Option(help="Address of the gateway.")]
+Logs = Annotated[str, typer.Option(help="text or json, on standard error.")]
+# uvloop keeps this many connections that no one has accepted yet.
+BACKLOG = 2048
+
+
+def register(program: typer.Typer) -> None:
+    for command in (dev, serve, gateway, bridge):
+        program.command(command.__name__)(command)
+
+
+def dev(
+    directory: Directory = HERE,
+    port: Port = 8080,
+    kafka_port: Annotated[int, typer.Option(help="Port of the embedded Kafka; 0 takes a free one.")] = 9092,
+    logs: Logs = "text",
+) -> None:
+    """Everything on this machine: a real Kafka as a child process (or yours), topics, gateway and bridge.
+
+    Prints one line `ready http://… kafka …` when it serves. Receivers may be plain http on loopback. Data stays in
+    DIR/.pipeline; set PIPELINE_BOOTSTRAP_SERVERS to use a broker of yours instead.
+    """
+    _run(lambda: _dev(directory, port, kafka_port), logs)
+
+
+def serve(
+    directory: Directory = HERE, bootstrap: Bootstrap = None, host: Host = None, port: Port = None, logs: Logs = "text"
+) -> None:
+    """Gateway and bridge in one process, against a Kafka of yours."""
+    _run(lambda: _serve(_config(directory, bootstrap, host, port), gateway=True, bridge=True), logs)
+
+
+def gateway(
+    directory: Directory = HERE, bootstrap: Bootstrap = None, host: Host = None, port: Port = None, logs: Logs = "text"
+) -> None:
+    """The gateway alone: publish, pull, cursors and subscriptions over HTTP."""
+    _run(lambda: _serve(_config(directory, bootstrap, host, port), gateway=True, bridge=False), logs)
+
+
+def bridge(directory: Directory = HERE, bootstrap: Bootstrap = None, logs: Logs = "text") -> None:
+    """The bridge alone: one worker that delivers to webhooks. Start more of them to share the partitions."""
+    _run(lambda: _serve(_config(directory, bootstrap, None, None), gateway=False, bridge=True), logs)
+
+
+def _config(directory: Path, bootstrap: str | None, host: str | None, port: int | None) -> Config:
+    flags: dict[tuple[str, ...], object] = {
+        ("kafka", "bootstrap_servers"): bootstrap,
+        ("gateway", "host"): host,
+        ("gateway", "port"): port,
+    }
+    return configured(directory, flags)
+
+
+def _run(work: Callable[[], Any], logs: str) -> None:
+    import uvloop  # noqa: PLC0415 - keeps --help quick
+
+    from pipeline.telemetry.logs import configure_logs  # noqa: PLC0415 - the same
+
+    if logs not in ("text", "json"):
+        raise DeclarationInvalid("--logs", logs, "text or json")
+    form: Literal["text", "json"] = "json" if logs == "json" else "text"
+    configure_logs(form)
+    uvloop.run(work())
+
+
+async def _dev(directory: Path, port: int | None, kafka_port: int) -> None:
+    from pipeline.wiring import ensure_key_file  # noqa: PLC0415 - keeps --help quick
+
+    flags: dict[tuple[str, ...], object] = {("gateway", "port"): port}
+    base: dict[tuple[str, ...], object] = {("webhook", "allow_loopback"): True, ("webhook", "allow_http"): True}
+    config = configured(directory, flags, base)
+    if not config.settings.secrets.keys:
+        ensure_key_file(config.path(config.settings.secrets.key_file))
+    async with contextlib.AsyncExitStack() as stack:
+        if ("kafka", "bootstrap_servers") not in config.origins:
+            servers = await stack.enter_async_context(_embedded(directory, kafka_port))
+            config = configured(directory, {**flags, ("kafka", "bootstrap_servers"): servers}, base)
+        await _serve(config, gateway=True, bridge=True, apply=True)
+
+
+@contextlib.asynccontextmanager
+async def _embedded(directory: Path, port: int) -> AsyncIterator[str]:
+    from pipeline.embedded import EmbeddedKafka, EmbeddedSettings  # noqa: PLC0415 - an optional extra
+
+    settings = EmbeddedSettings(data_dir=directory / ".pipeline" / "kafka", port=port)
+    async with EmbeddedKafka(settings, lambda line: typer.echo(line, err=True)) as broker:
+        yield broker.bootstrap_servers
+
+
+async def _serve(config: Config, *, gateway: bool, bridge: bool, apply: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then stop taking requests, drain, commit."""
+    from pipeline.cli.declared import apply_subscriptions, apply_topics  # noqa: PLC0415 - keeps --help quick
+    from pipeline.wiring import started  # noqa: PLC0415 - the same
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    listener = _listen(config.settings.gateway.host, config.settings.gateway.port) if gateway else None
+    async with started(config) as node:
+        if apply:
+            await apply_topics(node)
+            await apply_subscriptions(node)
+        if bridge:
+            await node.start_worker()
+        if listener is None:
+            typer.echo(f"ready bridge kafka {config.settings.kafka.bootstrap_servers}")
+            await stop.wait()
+        else:
+            await _serve_http(node, listener, stop)
+
+
+async def _serve_http(node: Node, listener: socket.socket, stop: asyncio.Event) -> None:
+    import uvicorn  # noqa: PLC0415 - keeps --help quick
+
+    app: Any = node.gateway_app()
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=10)
+    )
+    # Signals are this command's: uvicorn would take them over and end the process before the bridge has drained.
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
+    keeper = asyncio.create_task(node.cursor_keeper().run())
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()[:2]
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    typer.echo(f"ready http://{host}:{port} kafka {node.settings.kafka.bootstrap_servers}")
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    waiting.cancel()
+    keeper.cancel()
+    await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `DeclarationInvalid` when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise DeclarationInvalid(
+            "gateway.port", f"{host}:{port}", f"an address that is free ({os.strerror(error.errno or 0)}); see --port"
+        ) from None
+    listener.listen(BACKLOG)
+    return listener

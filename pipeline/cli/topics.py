@@ -1,0 +1,111 @@
+"""``pipeline topics``: what is declared, what lies on the broker, and making the second like the first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
+from pipeline.cli.show import show_rows
+
+if TYPE_CHECKING:
+    from pipeline.topics.plan import Plan
+    from pipeline.wiring import Node
+
+CHANGES, REFUSED = 2, 3
+topics = typer.Typer(help="Topics as files: list, plan, apply. Nothing is ever deleted.", no_args_is_help=True)
+
+
+def register(program: typer.Typer) -> None:
+    program.add_typer(topics, name="topics")
+
+
+@topics.command("list")
+def list_topics(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
+    """Every topic, whether a file declares it, and how many events it holds."""
+
+    async def work(node: Node) -> list[dict[str, Any]]:
+        names = [name for name in await node.admin.topics() if not name.startswith("_")]
+        states = await node.admin.describe(names)
+        places = [(name, number) for name, state in states.items() for number in range(state.partitions)]
+        first, last = await node.admin.offsets(places, "earliest"), await node.admin.offsets(places, "latest")
+        events = {name: 0 for name in states}
+        for place in places:
+            events[place[0]] += last[place] - first[place]
+        absent = [name for name in node.declared if name not in states]
+        return [
+            {
+                "topic": name,
+                "partitions": states[name].partitions if name in states else None,
+                "events": events.get(name),
+                "declared": "yes" if name in node.declared else "no",
+                "schema": node.declared[name].schema if name in node.declared else None,
+            }
+            for name in sorted([*states, *absent])
+        ]
+
+    rows = with_node(directory, bootstrap, work)
+    columns = ("topic", "partitions", "events", "declared", "schema")
+    show_rows(rows, columns, as_json=as_json, empty="no topics; declare one in topics/ and run `pipeline topics apply`")
+
+
+PartitionIncrease = Annotated[
+    bool, typer.Option("--allow-partition-increase", help="Let keyed events move to other partitions.")
+]
+RetentionCut = Annotated[bool, typer.Option("--allow-retention-cut", help="Let older events become deletable.")]
+
+
+@topics.command("plan")
+def plan_topics(
+    directory: Directory = HERE,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+    partition_increase: PartitionIncrease = False,
+    retention_cut: RetentionCut = False,
+) -> None:
+    """What `apply` would do. Exit status 0: nothing, 2: changes, 3: some are refused."""
+    made = with_node(directory, bootstrap, lambda node: _plan(node, partition_increase, retention_cut))
+    _show(made, as_json)
+    raise typer.Exit(REFUSED if made.refused else CHANGES if made.steps else 0)
+
+
+@topics.command("apply")
+def apply_topics(
+    directory: Directory = HERE,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+    partition_increase: PartitionIncrease = False,
+    retention_cut: RetentionCut = False,
+) -> None:
+    """Create what is missing and make the safe changes; register the schemas. Exit status 3: some were refused."""
+
+    async def work(node: Node) -> Plan:
+        from pipeline.topics.apply import apply  # noqa: PLC0415 - keeps --help quick
+
+        made = await _plan(node, partition_increase, retention_cut)
+        for subject, schema in node.schemas.items():
+            await node.registry.register(subject, schema)
+        await apply(node.admin, made)
+        return made
+
+    made = with_node(directory, bootstrap, work)
+    _show(made, as_json)
+    raise typer.Exit(REFUSED if made.refused else 0)
+
+
+async def _plan(node: Node, partition_increase: bool, retention_cut: bool) -> Plan:
+    from pipeline.topics.apply import read_live  # noqa: PLC0415 - keeps --help quick
+    from pipeline.topics.plan import Allowed, plan  # noqa: PLC0415 - the same
+
+    allowed = Allowed(partition_increase=partition_increase, retention_cut=retention_cut)
+    return plan(node.declared.values(), await read_live(node.admin, node.declared.values()), allowed)
+
+
+def _show(made: Plan, as_json: bool) -> None:
+    if as_json:
+        rows = [plain(step) for step in (*made.steps, *made.refused)]
+        show_rows(rows, (), as_json=True, empty="")
+        return
+    for line in made.lines():
+        typer.echo(line)

@@ -1,0 +1,274 @@
+"""Wiring: builds every part from the configuration, starts them in order, stops them in reverse. It decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.errors import DeclarationInvalid, PipelineError
+from pipeline.gateway.app import build_app
+from pipeline.gateway.parts import GatewayParts
+from pipeline.guard import Guard
+from pipeline.kafka.admin import Admin
+from pipeline.kafka.catalog import Catalog
+from pipeline.kafka.offsets import GroupOffsets
+from pipeline.kafka.producer import Producer
+from pipeline.kafka.table import Tables
+from pipeline.kafka.view import LogView
+from pipeline.publish import Publisher
+from pipeline.pull import CursorKeeper, KeeperSettings, NamedCursors, Reader, Rendering
+from pipeline.push.parts import WorkerParts
+from pipeline.push.worker import Worker
+from pipeline.redrive import DeadLetters, Redrives
+from pipeline.registry.face import Registry
+from pipeline.registry.local import LocalRegistry
+from pipeline.registry.remote import RemoteRegistry, RemoteSettings
+from pipeline.replay import Replays
+from pipeline.runs import Runs
+from pipeline.sealing import KeyRing, parse_key
+from pipeline.subscription import StoredSubscription
+from pipeline.subscriptions import Subscriptions, SubscriptionTables
+from pipeline.telemetry.logs import LoggingHooks
+from pipeline.telemetry.metrics import Metrics
+from pipeline.topic import Topic
+from pipeline.topics.declarations import load_schemas, load_topics
+
+SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = (
+    "_pipeline-subscriptions",
+    "_pipeline-runs",
+    "_pipeline-cursors",
+    "_pipeline-schemas",
+    "_pipeline-parked",
+)
+
+
+class Node:
+    """One process' parts over one Kafka. Make it on the running loop, `start`, take what you need, `stop`."""
+
+    def __init__(self, config: Config) -> None:
+        settings = config.settings
+        self.config, self.settings = config, settings
+        self.metrics = Metrics()
+        self.hooks = LoggingHooks(self.metrics)
+        self.guard = make_guard(config)
+        self.schemas = load_schemas(config.path(settings.files.schemas))
+        self.declared = {topic.name: topic for topic in load_topics(config.path(settings.files.topics), self.schemas)}
+        self.admin = Admin(settings.kafka)
+        self.catalog = Catalog(self.admin)
+        self.offsets = GroupOffsets(settings.kafka)
+        self.producer = Producer(settings.kafka, self.hooks)
+        self.tables = Tables(settings.kafka, self.producer, self.admin, self.hooks)
+        self.view = LogView(settings.kafka, settings.view, self.hooks)
+        self.registry: Registry = self._registry()
+        self.publisher = Publisher(self.producer, self.catalog, self.declared, self.registry)
+        self.reader = Reader(self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type))
+        self._undo = contextlib.AsyncExitStack()
+        self.worker: Worker | None = None
+
+    async def start(self) -> None:
+        """Connect, read the tables. Raises LogError when the broker does not answer; what was started is stopped
+        then.
+        """
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self._undo.callback(self.admin.close)
+        self._undo.callback(self.offsets.close)
+        await self.admin.cluster_id()
+        await self.producer.start()
+        self._undo.push_async_callback(self.producer.stop)
+        self._undo.push_async_callback(self.tables.stop)
+        await asyncio.gather(*(self.tables.table(name).start() for name in (SUBSCRIPTIONS, RUNS, CURSORS, PARKED)))
+        if not self.settings.registry.url:
+            await self.tables.table(SCHEMAS).start()
+        self._undo.push_async_callback(self.registry.close)
+        await self.view.start()
+        self._undo.push_async_callback(self.view.stop)
+
+    async def stop(self) -> None:
+        """Stop what runs, in reverse; the worker drains and commits first."""
+        if self.worker is not None:
+            await self.worker.stop()
+            self.worker = None
+        await self._undo.aclose()
+
+    # -- parts over the started ones ---------------------------------------------------------------------------------
+
+    @property
+    def keyring(self) -> KeyRing:
+        return make_keyring(self.config)
+
+    @property
+    def subscriptions(self) -> Subscriptions:
+        return Subscriptions(
+            SubscriptionTables(self.tables.table(SUBSCRIPTIONS), self.tables.table(CURSORS)),
+            self.admin,
+            self.offsets,
+            keyring=self.keyring,
+            guard=self.guard,
+            namespace=self.settings.namespace,
+        )
+
+    @property
+    def cursors(self) -> NamedCursors:
+        return NamedCursors(
+            self.tables.table(CURSORS),
+            self.offsets,
+            self.admin,
+            self.reader,
+            namespace=self.settings.namespace,
+            taken=lambda name: self.tables.table(SUBSCRIPTIONS).get(name) is not None,
+            now_ms=_now_ms,
+        )
+
+    @property
+    def runs(self) -> Runs:
+        return Runs(
+            self.tables.table(RUNS),
+            self.offsets,
+            namespace=self.settings.namespace,
+            now_ms=_now_ms,
+            random_hex=lambda: secrets.token_hex(4),
+        )
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        return DeadLetters(self.reader, self.runs, namespace=self.settings.namespace)
+
+    @property
+    def redrives(self) -> Redrives:
+        return Redrives(self.runs, self.dead_letters, self._stored)
+
+    @property
+    def replays(self) -> Replays:
+        return Replays(self.runs, self.admin, self._stored)
+
+    def event_type(self, topic: str) -> str:
+        """The CloudEvents type of records of ``topic`` that name none."""
+        declared: Topic | None = self.declared.get(topic)
+        return declared.event_type if declared is not None and declared.event_type else f"{topic}.record"
+
+    async def start_worker(self) -> Worker:
+        """Join the bridge and deliver."""
+        self.worker = Worker(
+            WorkerParts(
+                kafka=self.settings.kafka,
+                view=self.view,
+                offsets=self.offsets,
+                catalog=self.catalog,
+                admin=self.admin,
+                producer=self.producer,
+                subscriptions=self.tables.table(SUBSCRIPTIONS),
+                runs=self.tables.table(RUNS),
+                parked=self.tables.table(PARKED),
+                keyring=self.keyring,
+                guard=self.guard,
+                hooks=self.hooks,
+                defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
+            ),
+            self.settings.bridge,
+        )
+        await self.worker.start()
+        return self.worker
+
+    def gateway_app(self) -> Callable[..., object]:
+        """The HTTP surface over this node, as ASGI."""
+        return build_app(
+            GatewayParts(
+                namespace=self.settings.namespace,
+                publisher=self.publisher,
+                reader=self.reader,
+                log=self.view,
+                catalogue=self.catalog,
+                admin=self.admin,
+                default_type=self.event_type,
+                cursors=self.cursors,
+                subscriptions=self.subscriptions,
+                replays=self.replays,
+                redrives=self.redrives,
+                runs=self.runs,
+                dead_letters=self.dead_letters,
+                ready=self._not_ready,
+                healthy=self._not_healthy,
+                metrics=self.metrics.text,
+                limits=self.settings.limits,
+            )
+        )
+
+    async def _not_ready(self) -> list[str]:
+        try:
+            await self.admin.cluster_id()
+        except PipelineError as error:
+            return [str(error)]
+        return self._not_healthy()
+
+    def _not_healthy(self) -> list[str]:
+        if self.worker is not None and not self.worker.is_healthy():
+            return ["the bridge's worker has ended"]
+        return []
+
+    def cursor_keeper(self) -> CursorKeeper:
+        """Keeps named cursors from expiring on the broker; run it beside a gateway."""
+        return CursorKeeper(
+            self.cursors, KeeperSettings(), jitter=lambda: secrets.randbelow(1000) / 1000, hooks=self.hooks
+        )
+
+    def _stored(self, name: str) -> StoredSubscription:
+        return self.subscriptions.get(name)[0]
+
+    def _registry(self) -> Registry:
+        if self.settings.registry.url:
+            return RemoteRegistry(
+                RemoteSettings(url=self.settings.registry.url, timeout_s=self.settings.registry.timeout_s)
+            )
+        return LocalRegistry(self.tables.table(SCHEMAS))
+
+
+@contextlib.asynccontextmanager
+async def started(config: Config) -> AsyncIterator[Node]:
+    """A started node for the length of a block."""
+    node = Node(config)
+    await node.start()
+    try:
+        yield node
+    finally:
+        await node.stop()
+
+
+def make_guard(config: Config) -> Guard:
+    webhook = config.settings.webhook
+    return Guard(allow=webhook.allow, allow_loopback=webhook.allow_loopback, allow_http=webhook.allow_http)
+
+
+def make_keyring(config: Config) -> KeyRing:
+    """The keys that seal secrets. Raises `DeclarationInvalid` saying how to make one where there is none."""
+    given = config.settings.secrets
+    if given.keys:
+        return KeyRing([parse_key(text) for text in given.keys])
+    file = config.path(given.key_file)
+    if not file.exists():
+        raise DeclarationInvalid("secrets.keys", "", f"a sealing key here or in {file}; `pipeline dev` makes one")
+    return KeyRing([parse_key(line) for line in file.read_text(encoding="utf-8").split()])
+
+
+def ensure_key_file(file: Path) -> None:
+    """Make a sealing key, readable by its owner only, unless there is one."""
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError), file.open("x", encoding="utf-8") as out:
+        file.chmod(0o600)
+        out.write(f"local:{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
