@@ -1,0 +1,94 @@
+"""docker-compose.yml and Dockerfile: what they promise, and what Compose says of them where there is one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.embedded.distribution import load_pin
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+PROCESSES = ("gateway", "bridge", "receiver")
+
+
+def docker_compose(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", "compose", *words], capture_output=True, text=True, check=False)
+
+
+def test_compose_accepts_the_file() -> None:
+    if not shutil.which("docker") or docker_compose("version").returncode:
+        pytest.skip("no Docker Compose here; the tests below look at the file's structure")
+    checked = docker_compose("--file", str(ROOT / "docker-compose.yml"), "config", "--quiet")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_broker_is_the_release_that_is_embedded_too() -> None:
+    assert SERVICES["broker"]["image"] == f"apache/kafka:{load_pin().kafka}"
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_each_process_is_a_command_of_the_one_image(name: str) -> None:
+    assert SERVICES[name]["command"][:2] == ["pipeline", name]
+    assert SERVICES[name]["image"] == SERVICES["gateway"]["image"]
+
+
+@pytest.mark.parametrize("name", ["broker", *PROCESSES])
+def test_each_lasting_service_tells_its_health_and_comes_back(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_ports_are_published_to_this_machine_only() -> None:
+    """Nothing here asks for a password."""
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_clients_inside_are_told_an_address_that_is_listened_on() -> None:
+    inside = SERVICES["gateway"]["environment"]["PIPELINE_BOOTSTRAP_SERVERS"]
+    broker = SERVICES["broker"]["environment"]
+    assert f"INSIDE://{inside}" in broker["KAFKA_ADVERTISED_LISTENERS"].split(",")
+    assert f"INSIDE://0.0.0.0:{inside.rpartition(':')[2]}" in broker["KAFKA_LISTENERS"].split(",")
+
+
+def test_what_is_depended_on_and_mounted_exists() -> None:
+    volumes = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"]
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", {})) <= set(SERVICES)
+        assert {mount.split(":")[0] for mount in service["volumes"]} <= set(volumes)
+
+
+def test_every_setting_is_one_that_exists() -> None:
+    """An unknown PIPELINE_ variable would stop the process at its start."""
+    from pipeline.config import ENVIRONMENT_ALIASES, environment_name, known_keys  # noqa: PLC0415 - imports every part
+
+    known = {environment_name(key) for key in known_keys()} | set(ENVIRONMENT_ALIASES) | {"PIPELINE_CACHE_DIR"}
+    used = set(re.findall(r"\bPIPELINE_[A-Z_]+", (ROOT / "Dockerfile").read_text()))
+    for service in SERVICES.values():
+        used |= {name for name in service.get("environment", {}) if name.startswith("PIPELINE_")}
+    assert used <= known
+
+
+def test_the_image_copies_what_is_not_ignored() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    sources = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert {word for line in sources for word in line.split()} == kept
+
+
+def test_the_image_does_not_run_as_root() -> None:
+    assert re.search(r"^USER pipeline$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_the_health_checks_are_python() -> None:
+    for name in PROCESSES:
+        program = SERVICES[name]["healthcheck"]["test"][-1]
+        compile(program, name, "exec")
+    compile(SERVICES["key"]["command"][-1], "key", "exec")
