@@ -126,6 +126,8 @@ class Guard:
             raise AddressBlocked(host or "endpoint", "its URL", "not http or https in printable ASCII")
         if "@" in parts.netloc:
             raise AddressBlocked(host, "its URL", "carrying user information, which belongs into a header")
+        if "#" in url:
+            raise AddressBlocked(host, "its URL", "carrying a fragment, which no server is ever sent")
         literal = _check_host(host)
         if parts.netloc.lower() not in (authority := f"[{host}]" if ":" in host else host, f"{authority}:{port}"):
             raise AddressBlocked(host, "its URL", "spelled in an unusual way")

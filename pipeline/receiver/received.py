@@ -33,7 +33,7 @@ class ReceiverSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Received(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery as it came. ``id`` is the webhook id, ``event`` the event's own, ``repeated``: answered 2xx before."""
+    """One delivery as it came. ``id``: the webhook id. ``event``: its own. ``repeated``: answered 2xx before."""
 
     at: float
     path: str
