@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pipeline.errors import VersionConflict
 from pipeline.faces import TopicFacts
 from pipeline.topic import Topic
-from pipeline.topics.plan import LiveTopic, Plan, Step
+from pipeline.topics.plan import LiveTopic, Plan, Step, plan
+
+# A broker answers from its own copy of the metadata, which follows the controller's by some milliseconds.
+_LOOK_AGAIN_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class TopicsAdmin(Protocol):
@@ -32,23 +36,24 @@ async def read_live(admin: TopicsAdmin, declared: Iterable[Topic]) -> dict[str, 
     }
 
 
-async def apply(admin: TopicsAdmin, plan: Plan) -> list[Step]:
-    """Carry out ``plan.steps`` and return them; ``plan.refused`` stays undone.
+async def apply(admin: TopicsAdmin, planned: Plan) -> list[Step]:
+    """Carry out ``planned.steps`` and return them, once the broker shows them; ``planned.refused`` stays undone.
 
     Raises `VersionConflict`, before anything is done, when a topic is no longer as the plan found it: plan again.
     A step that fails ends it; the steps before it are done, and planning again finds the rest.
     """
-    if not plan.steps:
+    if not planned.steps:
         return []
-    touched = {step.topic for step in plan.steps}
-    now = await read_live(admin, [topic for topic in plan.declared if topic.name in touched])
+    touched = {step.topic for step in planned.steps}
+    now = await read_live(admin, [topic for topic in planned.declared if topic.name in touched])
     for name in sorted(touched):
-        if now.get(name) != plan.live.get(name):
+        if now.get(name) != planned.live.get(name):
             raise VersionConflict(f"topic {name} has changed since the plan was made; plan again")
-    declared = {topic.name: topic for topic in plan.declared}
-    for step in plan.steps:
+    declared = {topic.name: topic for topic in planned.declared}
+    for step in planned.steps:
         await _do(admin, step, declared[step.topic])
-    return list(plan.steps)
+    await _until_shown(admin, planned.steps, [declared[name] for name in touched])
+    return list(planned.steps)
 
 
 async def _do(admin: TopicsAdmin, step: Step, topic: Topic) -> None:
@@ -59,3 +64,13 @@ async def _do(admin: TopicsAdmin, step: Step, topic: Topic) -> None:
         await admin.add_partitions(topic.name, topic.partitions)
     else:
         await admin.set_config(topic.name, {step.field.removeprefix("config/"): step.after})
+
+
+async def _until_shown(admin: TopicsAdmin, steps: Iterable[Step], topics: list[Topic]) -> None:
+    """Wait until planning again would not find these steps; given up in silence after some seconds."""
+    done = {(step.topic, step.field) for step in steps}
+    for pause_s in _LOOK_AGAIN_S:
+        again = plan(topics, await read_live(admin, topics))
+        if done.isdisjoint((step.topic, step.field) for step in (*again.steps, *again.refused)):
+            return
+        await asyncio.sleep(pause_s)

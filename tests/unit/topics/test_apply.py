@@ -78,6 +78,27 @@ async def test_a_setting_is_changed_alone() -> None:
     assert broker.live["orders"] == (3, {"retention.ms": "1000", "segment.ms": "5"})
 
 
+async def test_applying_ends_when_the_broker_shows_the_change() -> None:
+    class Behind(Broker):
+        """Its answers are two questions old, as those of a broker that follows the controller."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.stale = 2
+
+        async def topic_config(self, name: str, /) -> Mapping[str, str]:
+            if self.calls and self.stale:
+                self.stale -= 1
+                return {"retention.ms": "10"}
+            return await super().topic_config(name)
+
+    broker = Behind()
+    broker.live["orders"] = (3, {"retention.ms": "10"})
+    await apply(broker, plan([ORDERS], await read_live(broker, [ORDERS])))
+    assert broker.stale == 0
+    assert plan([ORDERS], await read_live(broker, [ORDERS])).unchanged == ("orders",)
+
+
 async def test_what_is_refused_stays_undone() -> None:
     broker = Broker()
     broker.live["orders"] = (2, dict(DEFAULTS))
