@@ -26,7 +26,8 @@ from pipeline.embedded.places import try_lock
 
 ARCHIVES_MAX = 3
 DUMP_HEAP = "-Xmx512m"
-STOP_GRACE_S = 2.0
+STOP_GRACE_S = 0.2  # there is nothing to finish: what is not whole is thrown away
+LOWEST_PRIORITY = 19
 # An archive holds heap objects laid out for one collector, so every run names the same one.
 COLLECTOR = "-XX:+UseSerialGC"
 
@@ -69,11 +70,16 @@ class ArchiveMaking:
         classes = archive.with_suffix(".classes")
         packed = resources.files("pipeline.embedded").joinpath("classes.list.gz").read_bytes()
         classes.write_bytes(gzip.decompress(packed))
-        words = ["nice", "-n", "19", str(java.path), "-Xshare:dump", DUMP_HEAP, COLLECTOR,
+        words = [   str(java.path), "-Xshare:dump", DUMP_HEAP, COLLECTOR,
                  f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={part}"]  # fmt: skip
         output = archive.with_suffix(".log")
         environment = {"CLASSPATH": distribution.class_path}
-        child = Child(Command(words=words, output=output, grace_s=STOP_GRACE_S, environment=environment), lock)
+        child = Child(
+            Command(
+                words=words, output=output, grace_s=STOP_GRACE_S, niceness=LOWEST_PRIORITY, environment=environment
+            ),
+            lock,
+        )
         return cls(child, lock, part, archive)
 
     def wait(self) -> bool:

@@ -16,12 +16,13 @@ KEEPER_SLACK_S = 3.0
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run; all its output goes to the file ``output``. ``environment`` is added to ours."""
+    """What to run; all its output goes to the file ``output``. ``environment`` is added to ours, ``niceness`` too."""
 
     words: Sequence[str]
     output: Path
     grace_s: float
     environment: Mapping[str, str] = {}
+    niceness: int = 0
 
 
 class Child:
@@ -29,7 +30,7 @@ class Child:
 
     def __init__(self, command: Command, lock: IO[str] | None = None) -> None:
         keeper = str(Path(__file__).with_name("keeper.py"))
-        arguments = [str(os.getpid()), str(command.grace_s), str(command.output), *command.words]
+        arguments = [str(os.getpid()), str(command.grace_s), str(command.niceness), str(command.output), *command.words]
         self._grace_s = command.grace_s
         self._keeper = subprocess.Popen(  # noqa: S603 - our own interpreter, our own file, no shell
             [sys.executable, "-I", "-S", keeper, *arguments],

@@ -1,7 +1,7 @@
 """Runs one command as a child and never lets it outlive the process that asked for it.
 
-Run as ``python -I -S keeper.py PARENT_PID GRACE_S OUTPUT_FILE COMMAND...``; standard library only. It prints the
-child's process id and ends with the child's exit status (128 + signal when one ended it).
+Run as ``python -I -S keeper.py PARENT_PID GRACE_S NICENESS OUTPUT_FILE COMMAND...``; standard library only. It prints
+the child's process id and ends with the child's exit status (128 + signal when one ended it, 127 when it did not start).
 
 Why a process of its own: a crash (kill -9) of the parent runs no handler there. PR_SET_PDEATHSIG on the broker itself
 would do on Linux only, is tied to the parent's *thread* that started it (a worker thread that ends would kill a healthy
@@ -23,6 +23,7 @@ import time
 
 PARENT_CHECK_S = 0.5
 PR_SET_PDEATHSIG = 1
+NOT_STARTED = 127
 
 
 def _die_with_keeper() -> None:
@@ -57,7 +58,8 @@ def _stop(child: subprocess.Popen[bytes], grace_s: float) -> None:
 
 def main(arguments: list[str]) -> int:
     """Start, wait, stop; the child's exit status."""
-    parent, grace_s, output, *command = arguments
+    parent, grace_s, niceness, output, *command = arguments
+    os.nice(int(niceness))
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
@@ -66,13 +68,17 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda got, _frame: signals.append(got))
     with open(output, "wb") as file:  # noqa: PTH123 - pathlib would double this process's start-up time
-        child = subprocess.Popen(  # noqa: S603 - what our own parent asked for, no shell
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            preexec_fn=_die_with_keeper if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
-        )
+        try:
+            child = subprocess.Popen(  # noqa: S603 - what our own parent asked for, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                preexec_fn=_die_with_keeper if sys.platform == "linux" else None,  # noqa: PLW1509 - no threads here
+            )
+        except OSError as error:
+            file.write(f"{command[0]} cannot be run: {error}\n".encode())
+            return NOT_STARTED
     os.write(1, b"%d\n" % child.pid)
     if _wait_for_reason(int(parent), woken, child, signals):
         _stop(child, float(grace_s))
