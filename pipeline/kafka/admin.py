@@ -34,6 +34,9 @@ from pipeline.kafka.client import KafkaSettings, kafka_error, translated
 Partition: TypeAlias = tuple[str, int]
 
 
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
 class TopicState(NamedTuple):
     """A topic as it is: ``topic_id`` (22 characters) differs when it is deleted and made again."""
 
@@ -69,7 +72,9 @@ class Admin:
             if _is(answer, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_EXCEPTION):
                 continue
             state = _answered(answer, f"describe {name}", name)
-            found[name] = TopicState(name, str(state.topic_id), len(state.partitions))
+            # librdkafka writes ids with + and /; Kafka and its tools with - and _ (Uuid.java).
+            topic_id = str(state.topic_id).translate(_URL_SAFE)
+            found[name] = TopicState(name, topic_id, len(state.partitions))
         return found
 
     async def topic_config(self, name: str) -> dict[str, str]:
