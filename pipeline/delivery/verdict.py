@@ -75,7 +75,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 DELIVERED = Verdict(VerdictKind.DELIVERED)
 
 _REJECTING = {FaultKind.BLOCKED_ADDRESS: "blocked_address", FaultKind.UNDECODABLE: "undecodable"}
-_MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
 # RFC 9110 §5.6.7: IMF-fixdate, then the two obsolete forms a recipient must still read.
 _DATES = tuple(
     re.compile(form, re.IGNORECASE | re.ASCII)
@@ -140,10 +140,10 @@ def _http_date_unix(text: str, now_unix: float) -> float | None:
             break
     else:
         return None
-    month = _MONTHS.get(found["b"].lower())
+    month, middle = divmod(_MONTHS.find(found["b"].lower()), 3)
     hour, minute, second = (int(part) for part in found["t"].split(":"))
     day, year = int(found["d"]), int(found["y"])
-    if month is None or not 1 <= day <= 31 or hour > 23 or minute > 59 or second > 60:
+    if middle or not 1 <= day <= 31 or hour > 23 or minute > 59 or second > 60:
         return None
     if len(found["y"]) == 2:
         # RFC 9110: a two-digit year that looks more than 50 years ahead is the past century's.
@@ -152,4 +152,4 @@ def _http_date_unix(text: str, now_unix: float) -> float | None:
             year -= 100
     if not 1 <= year <= 9999:
         return None
-    return float(calendar.timegm((year, month, day, hour, minute, second)))
+    return float(calendar.timegm((year, month + 1, day, hour, minute, second)))
