@@ -1,7 +1,7 @@
 """Runs one command as a child and never lets it outlive the process that asked for it.
 
 Run as ``python -I -S keeper.py PARENT_PID GRACE_S NICENESS OUTPUT_FILE COMMAND...``; standard library only. It prints
-the child's process id and ends with the child's exit status (128 + signal when one ended it, 127 when it did not start).
+the child's process id and ends with its exit status (128 + signal when one ended it, 127 when it did not start).
 
 Why a process of its own: a crash (kill -9) of the parent runs no handler there. PR_SET_PDEATHSIG on the broker itself
 would do on Linux only, is tied to the parent's *thread* that started it (a worker thread that ends would kill a healthy
