@@ -49,17 +49,21 @@ def event_from_kafka(record: Record, *, default_source: str, default_type: str, 
     """The event that lies on the log as ``record``, in binary or structured mode.
 
     Raises `EventInvalid` or `FormatUnreadable` only for a record that claims to be a CloudEvent (``ce_specversion``, or
-    a structured content type) and is none; of all others something can be made.
+    a structured content type) or names an attribute, and then is or has none; of all others something can be made.
     """
-    headers = {name: value for name, value in dict(record.headers).items() if value is not None}
-    content_type = _content_type(headers.get(CONTENT_TYPE))
+    content_type = _content_type(record.header(CONTENT_TYPE))
     if record.value is not None and content_type is not None and is_event_json(content_type):
         return event_from_json(record.value)
-    claimed = headers.get("ce_specversion")
-    if claimed is not None and claimed != b"1.0":
+    attributes: dict[str, str] = {}
+    for name, value in record.headers:
+        if not name.startswith(KAFKA_PREFIX):
+            continue
+        attributes.pop(name[3:], None)
+        if value is not None:
+            attributes[name[3:]] = _utf8(name, value)
+    claimed = attributes.pop("specversion", None)
+    if claimed not in (None, "1.0"):
         raise EventInvalid("ce_specversion", claimed, "1.0")
-    attributes = {name[3:]: _utf8(name, value) for name, value in headers.items() if name.startswith(KAFKA_PREFIX)}
-    attributes.pop("specversion", None)
     if "datacontenttype" in attributes:
         raise EventInvalid("ce_datacontenttype", attributes["datacontenttype"], "the header content-type in its place")
     if claimed is None:
