@@ -77,3 +77,5 @@ def test_with_everything_allowed_only_fewer_partitions_are_refused(
 ) -> None:
     made = plan(declared, live, Allowed(partition_increase=True, retention_cut=True))
     assert all(int(step.after) < int(step.before) for step in made.refused)
+    after = carried_out(made, live)
+    assert all(after[name].partitions >= found.partitions for name, found in live.items())

@@ -72,6 +72,15 @@ async def test_a_schema_that_cannot_read_the_latest_one_is_refused_with_the_fiel
     assert await registry.latest("order") == first
 
 
+async def test_compatible_means_with_the_latest_schema(registry: Registry) -> None:
+    await registry.register("order", schema("id"))
+    counted = json.loads(schema("id"))
+    counted["fields"].append({"name": "note", "type": "int", "default": 0})
+    await registry.register("order", json.dumps(counted))
+    with pytest.raises(Conflict, match="note"):
+        await registry.register("order", schema("id", "note", default=""))
+
+
 @pytest.mark.parametrize("text", ['{"type": "recrd"}', "{", '{"type": "record", "fields": []}'])
 async def test_what_is_no_schema_is_refused(registry: Registry, text: str) -> None:
     with pytest.raises(InputError):
