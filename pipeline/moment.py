@@ -32,4 +32,4 @@ def ms_from_rfc3339(text: str, *, field: str) -> int:
 def rfc3339_from_ms(at_ms: int) -> str:
     """The moment in UTC with milliseconds, such as ``2026-11-20T22:00:00.000Z``."""
     moment = _EPOCH + timedelta(milliseconds=at_ms)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -46,6 +46,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "overloaded": Meaning(503, "Too much at once"),
     "pointer-missing": Meaning(409, "The committed position is gone"),
     "pointer-unreadable": Meaning(409, "The committed position cannot be read"),
+    "position-beyond-end": Meaning(410, "The position lies beyond the end of the log"),
     "record-gone": Meaning(410, "The record is no longer on the log"),
     "registry-error": Meaning(503, "The schema registry did not do it"),
     "schema-mismatch": Meaning(422, "The data does not fit the topic's schema"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from typing import Any
 from urllib.parse import quote
@@ -9,7 +10,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.errors import InputError, NotFound
+from pipeline.errors import BrokerUnavailable, InputError, NotFound
+from pipeline.event import Event
 from pipeline.faces import TopicFacts
 from pipeline.format.headers import event_from_kafka, event_to_http
 from pipeline.gateway.answers import json_response
@@ -21,6 +23,7 @@ from pipeline.record import Record
 from pipeline.webhookid import webhook_id
 
 TOPICS_MAX = 1000
+FETCH_S_MAX = 10.0
 OFFSET_MAX = 2**63 - 1
 # The body is what a producer wrote: a browser shall neither run it nor show it as a page of ours.
 _HARMLESS = {"content-security-policy": "sandbox; default-src 'none'", "content-disposition": "attachment"}
@@ -73,22 +76,24 @@ class Topics:
         return json_response(shown)
 
     async def record(self, request: Request) -> Response:
-        """One record as a CloudEvent in binary mode, its value byte for byte; 204 for a tombstone."""
+        """One record as a CloudEvent in binary mode: its data is the body; 204 for a tombstone."""
         query_of(request)
         facts = await self._parts.catalogue.get(exposed_topic(request))
         partition = whole_number("partition", request.path_params["partition"], 0, 2**31 - 1)
         offset = whole_number("offset", request.path_params["offset"], 0, OFFSET_MAX)
-        record = await self._found(facts, partition, offset)
-        event = event_from_kafka(
-            record,
-            default_source=f"/{self._parts.namespace}/{facts.name}",
-            default_type=self._parts.default_type(facts.name),
-            default_id=webhook_id(facts.topic_id, partition, offset),
-        )
+        event = self._event(facts, await self._found(facts, partition, offset))
         headers, body = event_to_http(event)
         place = {"ce-sequence": f"{offset:020d}", "etag": f'"{facts.topic_id}.{partition}.{offset}"'}
-        # A record in structured mode is given as it lies, too: its attributes are in its value.
         return Response(body, 204 if event.data is None else 200, {**dict(headers), **place, **_HARMLESS})
+
+    def _event(self, facts: TopicFacts, record: Record) -> Event:
+        """The event in ``record``; bare bytes with defaults where it claims to be one and is none."""
+        source, kind = f"/{self._parts.namespace}/{facts.name}", self._parts.default_type(facts.name)
+        own_id = webhook_id(facts.topic_id, record.partition, record.offset)
+        try:
+            return event_from_kafka(record, default_source=source, default_type=kind, default_id=own_id)
+        except InputError:
+            return Event(id=own_id, source=source, type=kind, data=record.value)
 
     async def _found(self, facts: TopicFacts, partition: int, offset: int) -> Record:
         name = f"{facts.name}/{partition}/{offset}"
@@ -97,7 +102,11 @@ class Topics:
         place = (facts.name, partition)
         if offset >= (await self._parts.admin.offsets([place], "latest"))[place]:
             raise RecordNotFound(name, "nothing was written there yet")
-        record = await self._parts.log.fetch(facts.name, partition, offset)
+        try:
+            async with asyncio.timeout(FETCH_S_MAX):
+                record = await self._parts.log.fetch(facts.name, partition, offset)
+        except TimeoutError:
+            raise BrokerUnavailable(f"{name} was not read within {FETCH_S_MAX:.0f} s") from None
         if record is None:
             raise GatewayRefusal(
                 "record-gone", f"{name}: retention, compaction or a transaction marker left nothing there"

@@ -7,14 +7,14 @@ from pipeline.pull.keeper import CursorKeeper, KeeperSettings
 from pipeline.pull.named import CursorRow, CursorSpec, CursorStatus, PartitionPosition, PointerMissing
 from pipeline.pull.reader import Page, Reader, ReaderSettings, RecordPage, Render, Wanted
 from pipeline.pull.rendering import Rendering
-from pipeline.pull.sweep import CursorTooOld, PartitionGap
+from pipeline.pull.sweep import CursorOutside, PartitionGap
 
 __all__ = [
     "CursorKeeper",
+    "CursorOutside",
     "CursorRow",
     "CursorSpec",
     "CursorStatus",
-    "CursorTooOld",
     "KeeperSettings",
     "NamedCursors",
     "Page",

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from pipeline.cursor import Cursor, CursorToken
-from pipeline.errors import CursorEpochChanged, CursorMalformed, InputError, TopicNotFound
+from pipeline.errors import CursorEpochChanged, CursorMalformed, InputError, PositionBeyondEnd, TopicNotFound
 from pipeline.faces import At, Catalogue, Log, TopicAdmin, TopicFacts
 from pipeline.pull.origin import parse_origin
-from pipeline.pull.sweep import CursorTooOld, PartitionGap, Sweep
+from pipeline.pull.sweep import CursorOutside, PartitionGap, Sweep, told
 from pipeline.record import Record
 
 Render = Callable[[TopicFacts, Sequence[Record]], Awaitable[list[bytes]]]
@@ -87,7 +87,7 @@ class Reader:
     async def read(self, topic: str, start: str | None, wanted: Wanted) -> Page:
         """The page at ``start`` (see `pipeline.pull.origin`).
 
-        Raises `TopicNotFound`, `CursorMalformed`, `CursorEpochChanged` (the topic was made anew), `CursorTooOld` (only
+        Raises `TopicNotFound`, `CursorMalformed`, `CursorEpochChanged` (the topic was made anew), `CursorOutside` (only
         when ``wanted.strict``, or when the cursor lies beyond the log end).
         """
         page = await self.read_records(topic, start, wanted)
@@ -156,8 +156,11 @@ class Reader:
             if records and len(records) < wanted.limit:
                 records += await self._more(sweep, ready, wanted.limit - len(records), _bytes(records))
             if wanted.strict and sweep.gaps:
-                raise CursorTooOld(facts.name, tuple(sweep.gaps), await self.token(facts, "earliest"))
+                detail = f"topic {facts.name} no longer holds {told(sweep.gaps)}"
+                raise CursorOutside(detail, await self.token(facts, "earliest"))
             lag = sweep.behind(await self._ends(facts, sweep))
+        except PositionBeyondEnd as error:
+            raise CursorOutside(str(error), await self.token(facts, "earliest")) from None
         finally:
             sweep.close()
         return RecordPage(

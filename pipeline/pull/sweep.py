@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -19,14 +19,18 @@ class PartitionGap(NamedTuple):
     until: int
 
 
-class CursorTooOld(CursorExpired):
-    """Retention took what the cursor of ``topic`` points at; ``earliest`` is the cursor where the log starts now."""
+class CursorOutside(CursorExpired):
+    """The cursor points outside of what the log holds; ``earliest`` is the cursor where the log starts now."""
 
-    def __init__(self, topic: str, gaps: tuple[PartitionGap, ...], earliest: str) -> None:
-        self.topic, self.gaps, self.earliest = topic, gaps, earliest
-        lost = ", ".join(f"partition {gap.partition} from {gap.first} to {gap.until - 1}" for gap in gaps[:5])
-        more = f" and {len(gaps) - 5} more" if len(gaps) > 5 else ""
-        super().__init__(f"topic {topic} no longer holds {lost}{more}; go on at `earliest`")
+    def __init__(self, detail: str, earliest: str) -> None:
+        self.earliest = earliest
+        super().__init__(f"{detail}; go on at `earliest`")
+
+
+def told(gaps: Sequence[PartitionGap]) -> str:
+    """What was lost, in words; the first five partitions of it."""
+    lost = ", ".join(f"partition {gap.partition} from {gap.first} to {gap.until - 1}" for gap in gaps[:5])
+    return lost + (f" and {len(gaps) - 5} more partitions" if len(gaps) > 5 else "")
 
 
 class Sweep:

@@ -5,21 +5,12 @@ it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from pipeline.errors import BrokerUnavailable, GroupActive, TopicNotFound
+from pipeline.kafka.admin import TopicState
+from pipeline.kafka.offsets import Committed
 from tests.fakes.log import MemoryLog, MemoryPartition
-
-
-class TopicState(NamedTuple):
-    name: str
-    topic_id: str
-    partitions: int
-
-
-class Committed(NamedTuple):
-    offset: int
-    metadata: str | None
 
 
 class FakeAdmin:
@@ -54,10 +45,12 @@ class FakeAdmin:
         partitions: int = 1,
         config: Mapping[str, str] | None = None,
         replication: int | None = None,
-    ) -> None:
+    ) -> bool:
         self._call("create")
-        if name not in self.log.topics:
-            self.log.create(name, partitions, dict(config or {}))
+        if name in self.log.topics:
+            return False
+        self.log.create(name, partitions, dict(config or {}))
+        return True
 
     async def add_partitions(self, name: str, total: int) -> None:
         self._call("add_partitions")

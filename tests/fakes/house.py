@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 from pipeline.gateway import GatewayLimits, GatewayParts, build_app
 from pipeline.guard import Guard
@@ -46,7 +47,7 @@ class GatewayHouse:
         self.unhealthy: list[str] = []
         rendering = Rendering("app", default_type, registry)
         self.reader = Reader(self.view, self.catalog, self.admin, rendering, reader)
-        self.runs = Runs(self.run_rows, self.offsets, namespace="app", now_ms=self.now_ms, random_hex=lambda: "00")
+        self.runs = Runs(self.run_rows, self.offsets, namespace="app", now_ms=self.now_ms, random_hex=_counted_hex())
         self.subscriptions = Subscriptions(
             SubscriptionTables(self.subscription_rows, self.cursor_rows),
             self.admin,
@@ -117,3 +118,8 @@ def _counted_bytes() -> Callable[[int], bytes]:
         return drawn.to_bytes(2, "big").rjust(count, b"\x5a")
 
     return draw
+
+
+def _counted_hex() -> Callable[[], str]:
+    numbers = count()
+    return lambda: f"{next(numbers):04x}"

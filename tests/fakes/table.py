@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from pipeline.errors import VersionConflict
-
-
-class Row(NamedTuple):
-    value: bytes
-    version: int
+from pipeline.kafka.table import Row
 
 
 class FakeTable:

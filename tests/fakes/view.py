@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from typing import NamedTuple
 
+from pipeline.errors import PositionBeyondEnd
+from pipeline.kafka.reading.feed import Gap, Slice
 from pipeline.record import Record
 from tests.fakes.log import MemoryLog
-
-
-class Gap(NamedTuple):
-    first: int
-    until: int
-
-
-class Slice(NamedTuple):
-    records: list[Record]
-    next_offset: int
-    gap: Gap | None
 
 
 class FakeFeed:
@@ -31,20 +21,19 @@ class FakeFeed:
         topic, partition = self.place
         part = self.view.log.topics[topic].partitions[partition]
         if self.position > part.end:
-            raise self.view.beyond_end(f"{topic}/{partition}: {self.position} is beyond the end {part.end}")
-        gap = Gap(self.position, part.start) if self.position < part.start else None
-        begin = max(self.position, part.start)
-        if begin >= part.end:
-            if gap is None:
-                part.watchers.append(self._ready)
-                return None
-            self.position = begin
-            return Slice([], begin, gap)
-        first = bisect_left(part.records, begin, key=lambda record: record.offset)
+            raise PositionBeyondEnd(f"{topic}/{partition}: {self.position} is beyond the end {part.end}")
+        if self.position < part.start:
+            gap = Gap(self.position, part.start)
+            self.position = part.start
+            return Slice([], part.start, gap)
+        if self.position == part.end:
+            part.watchers.append(self._ready)
+            return None
+        first = bisect_left(part.records, self.position, key=lambda record: record.offset)
         records = part.records[first : first + records_max]
         more = len(part.records) > first + records_max
         self.position = records[-1].offset + 1 if more else part.end
-        return Slice(records, self.position, gap)
+        return Slice(records, self.position, None)
 
     def _ready(self) -> None:
         if not self.closed:
@@ -57,6 +46,7 @@ class FakeFeed:
         return self.view.log.topics[topic].partitions[partition].end
 
     def close(self) -> None:
+        """Stricter than the real one: whoever closes twice has lost track."""
         assert not self.closed, "a feed was closed twice"
         self.closed = True
         self.view.feeds_open -= 1
@@ -65,10 +55,8 @@ class FakeFeed:
 class FakeView:
     """``feeds_open`` tells of feeds that nobody closed; ``knows_ends=False`` is a view that has just begun."""
 
-    def __init__(
-        self, log: MemoryLog, *, beyond_end: Callable[[str], Exception] = ValueError, knows_ends: bool = True
-    ) -> None:
-        self.log, self.beyond_end, self.knows_ends = log, beyond_end, knows_ends
+    def __init__(self, log: MemoryLog, *, knows_ends: bool = True) -> None:
+        self.log, self.knows_ends = log, knows_ends
         self.feeds_open = 0
 
     def feed(self, topic: str, partition: int, offset: int, on_ready: Callable[[], None]) -> FakeFeed:

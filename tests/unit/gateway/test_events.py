@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.gateway import GatewayLimits
 from pipeline.pull import ReaderSettings
-from tests.fakes.asgi import Answer
 from tests.fakes.house import GatewayHouse
+from tests.unit.gateway.answered import problem_of
 
 BINARY = {
     "ce-specversion": "1.0",
@@ -34,15 +34,6 @@ def house() -> GatewayHouse:
 
 def records(house: GatewayHouse) -> int:
     return sum(len(part.records) for part in house.log.topics["orders"].partitions)
-
-
-def code(answer: Answer) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["status"] == answer.status
-    assert problem["type"].endswith(problem["code"])
-    assert problem["requestId"] == answer.headers["request-id"]
-    return answer.status, problem["code"]
 
 
 async def test_a_binary_event_is_acknowledged_with_its_place(house: GatewayHouse) -> None:
@@ -80,7 +71,7 @@ async def test_a_batch_is_written_in_order(house: GatewayHouse) -> None:
 async def test_a_batch_with_one_bad_event_writes_nothing(house: GatewayHouse) -> None:
     events = [EVENT, {**EVENT, "source": ""}]
     answer = await house.call("POST", EVENTS, headers=BATCH, body=json.dumps(events).encode())
-    assert code(answer) == (422, "event-invalid")
+    assert problem_of(answer) == (422, "event-invalid")
     assert answer.json()["errors"][0]["pointer"] == "/1/source"
     assert records(house) == 0
 
@@ -88,7 +79,7 @@ async def test_a_batch_with_one_bad_event_writes_nothing(house: GatewayHouse) ->
 async def test_a_batch_that_kafka_did_not_take_is_503_with_its_results(house: GatewayHouse) -> None:
     house.producer.down = True
     answer = await house.call("POST", EVENTS, headers=BATCH, body=json.dumps([EVENT, EVENT]).encode())
-    assert code(answer) == (503, "broker-unavailable")
+    assert problem_of(answer) == (503, "broker-unavailable")
     assert answer.headers["retry-after"] == "2"
     assert [result["error"]["code"] for result in answer.json()["results"]] == ["broker-unavailable"] * 2
 
@@ -121,7 +112,7 @@ async def test_what_is_no_event_is_refused_and_nothing_written(
     house: GatewayHouse, headers: dict[str, str], body: bytes, expected: tuple[int, str]
 ) -> None:
     answer = await house.call("POST", EVENTS, headers=headers, body=body)
-    assert code(answer) == expected
+    assert problem_of(answer) == expected
     assert answer.json()["retryable"] is False
     assert records(house) == 0
 
@@ -131,13 +122,13 @@ async def test_an_absent_topic_and_an_internal_one_are_not_found(house: GatewayH
     for topic in ("absent", "_pipeline-subscriptions", "__consumer_offsets", "a%20b"):
         for method in ("GET", "POST"):
             answer = await house.call(method, f"/v1/topics/{topic}/events", headers=BINARY, body=b"{}")
-            assert code(answer) == (404, "topic-not-found"), topic
+            assert problem_of(answer) == (404, "topic-not-found"), topic
 
 
 async def test_a_broker_that_does_not_answer_is_503_and_retryable(house: GatewayHouse) -> None:
     house.producer.down = True
     answer = await house.call("POST", EVENTS, headers=BINARY, body=b"{}")
-    assert code(answer) == (503, "broker-unavailable")
+    assert problem_of(answer) == (503, "broker-unavailable")
     assert answer.headers["retry-after"] == "2" and answer.json()["retryable"] is True
 
 
@@ -146,7 +137,7 @@ async def test_a_body_over_its_limit_is_refused_by_its_length_and_while_it_strea
     house.log.create("orders", 2)
     told = await house.call("POST", EVENTS, headers=BINARY, body=b"x" * 101)
     streamed = await house.call("POST", EVENTS, headers=BINARY, body=[b"x" * 60, b"x" * 60])
-    assert code(told) == code(streamed) == (413, "too-large")
+    assert problem_of(told) == problem_of(streamed) == (413, "too-large")
     assert "body_bytes_max" in told.json()["detail"]
     assert records(house) == 0
 
@@ -155,7 +146,7 @@ async def test_a_batch_over_its_count_is_refused() -> None:
     house = GatewayHouse(limits=GatewayLimits(batch_events_max=2))
     house.log.create("orders", 2)
     answer = await house.call("POST", EVENTS, headers=BATCH, body=json.dumps([EVENT] * 3).encode())
-    assert code(answer) == (413, "too-large")
+    assert problem_of(answer) == (413, "too-large")
     assert records(house) == 0
 
 
@@ -236,7 +227,7 @@ async def test_polls_beyond_the_seats_are_sent_away_with_retry_after() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
     refused = await house.call("GET", f"{EVENTS}?from=latest&timeout=30000")
-    assert code(refused) == (503, "overloaded")
+    assert problem_of(refused) == (503, "overloaded")
     assert refused.headers["retry-after"] == "1"
     assert (await house.call("GET", f"{EVENTS}?from=latest")).status == 200
     hang_up.set()
@@ -260,14 +251,14 @@ async def test_strict_refuses_a_gap_and_names_where_to_go_on(house: GatewayHouse
     start = (await house.call("GET", f"{EVENTS}?limit=2")).headers["event-cursor"]
     house.log.trim("orders", 1, 4)
     answer = await house.call("GET", f"{EVENTS}?from={start}&strict=1")
-    assert code(answer) == (410, "cursor-expired")
+    assert problem_of(answer) == (410, "cursor-expired")
     assert len((await house.call("GET", f"{EVENTS}?from={answer.json()['earliest']}&strict=1")).json()) == 1
 
 
 async def test_a_cursor_of_a_topic_made_anew_is_gone(house: GatewayHouse) -> None:
     cursor = (await house.call("GET", EVENTS)).headers["event-cursor"]
     house.log.create("orders", 2)
-    assert code(await house.call("GET", f"{EVENTS}?from={cursor}")) == (410, "cursor-epoch")
+    assert problem_of(await house.call("GET", f"{EVENTS}?from={cursor}")) == (410, "cursor-epoch")
 
 
 @pytest.mark.parametrize(
@@ -289,7 +280,7 @@ async def test_a_cursor_of_a_topic_made_anew_is_gone(house: GatewayHouse) -> Non
 async def test_a_poll_that_cannot_be_answered_is_refused(
     house: GatewayHouse, query: str, expected: tuple[int, str]
 ) -> None:
-    assert code(await house.call("GET", f"{EVENTS}?{query}")) == expected
+    assert problem_of(await house.call("GET", f"{EVENTS}?{query}")) == expected
 
 
 async def test_records_that_are_no_cloud_events_get_defaults(house: GatewayHouse) -> None:

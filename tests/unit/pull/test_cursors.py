@@ -16,8 +16,8 @@ from pipeline.errors import (
     PipelineError,
     VersionConflict,
 )
+from pipeline.kafka.offsets import Committed
 from pipeline.pull import PointerMissing, Wanted
-from tests.fakes.admin import Committed
 from tests.fakes.house import GatewayHouse
 
 DECLARED = {"topics": ["orders"], "start": "earliest"}

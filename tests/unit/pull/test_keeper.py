@@ -76,7 +76,9 @@ async def test_a_pointer_that_is_gone_stays_gone(house: GatewayHouse) -> None:
     assert house.offsets.committed == {}
 
 
-async def test_one_that_fails_is_told_and_the_others_are_kept(house: GatewayHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_fails_is_told_and_the_others_are_kept(
+    house: GatewayHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard = Heard()
     house.log.now_ms += 45 * MINUTE_MS
     real = house.offsets.read

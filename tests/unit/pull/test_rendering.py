@@ -10,10 +10,10 @@ import pytest
 from pipeline.errors import RegistryError, SchemaNotFound
 from pipeline.format import frame
 from pipeline.format.avro_codec import AvroCodec
+from pipeline.kafka.admin import TopicState
 from pipeline.pull import Rendering
 from pipeline.record import Headers, Record
 from pipeline.registry.face import Registered
-from tests.fakes.admin import TopicState
 
 TOPIC = TopicState("orders", "AAAAAAAAAAAAAAAAAAAAAQ", 2)
 SCHEMA = '{"type": "record", "name": "Order", "fields": [{"name": "n", "type": "long"}]}'
