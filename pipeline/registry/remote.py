@@ -103,9 +103,8 @@ class RemoteRegistry:
             raise DeclarationInvalid(f"schema {subject}", _message(answer), "an Avro schema that the registry takes")
         if status >= 300:
             self._fail(f"register {subject}", status, answer)
-        self._latest.pop(
-            subject, None
-        )  # an old schema may have been given again: the latest is for the registry to say
+        # An old schema may have been given again: which one is the latest is for the registry to say.
+        self._latest.pop(subject, None)
         return Registered(id=self._id(answer), subject=subject, schema=schema)
 
     async def close(self) -> None:
