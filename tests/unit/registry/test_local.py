@@ -7,8 +7,9 @@ import json
 import pytest
 
 from pipeline.errors import Conflict, RegistryError, VersionConflict
+from pipeline.kafka.table import Row
 from pipeline.registry.local import PROBLEMS_SHOWN_MAX, RACES_MAX, LocalRegistry, check_backward
-from tests.fakes.table import FakeTable, Row
+from tests.fakes.table import FakeTable
 
 
 def schema(*fields: str) -> str:
