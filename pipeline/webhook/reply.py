@@ -30,6 +30,7 @@ class ReplyReader:
     """
 
     __slots__ = (
+        "_announced",
         "_bytes",
         "_complete",
         "_interim",
@@ -56,6 +57,7 @@ class ReplyReader:
         self.reusable = False
         self.retry_after: str | None = None
         self.excerpt = b""  # the first bytes of a body that is no success's
+        self._announced = False  # a body
         self._complete = False
         self._interim = 0
         self._bytes = 0  # since the reply began; since its head ended, once it has
@@ -85,8 +87,7 @@ class ReplyReader:
             if self._bytes > HEAD_BYTES_MAX:
                 raise ReplyUnusable(f"its head is over {HEAD_BYTES_MAX} bytes")
             return False
-        # 204 and 304 have no body whatever their head says (RFC 9112 §6.3); what is too long is not waited for.
-        return self._complete or self.status in (204, 304) or self._bytes > self.body_bytes_max
+        return self._complete or self._bytes > self.body_bytes_max
 
     # What the parser calls.
 
@@ -99,18 +100,24 @@ class ReplyReader:
             return  # a trailer
         length = len(name)
         if length == 11 and name.lower() == b"retry-after":
-            self.retry_after = value[:64].decode("latin-1")
+            self.retry_after = value[:64].strip().decode("latin-1")
         elif length == 10 and name.lower() == b"keep-alive":
             self.keep_alive_s = _timeout_of(value)
+        elif length == 14 and name.lower() == b"content-length":
+            self._announced = value.strip() != b"0"
+        elif length == 17 and name.lower() == b"transfer-encoding":
+            self._announced = True
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if status >= 200:
             self.status = status
-            self.reusable = self._parser.should_keep_alive()
+            # 204 and 304 have no body whatever their head says (RFC 9112 §6.3); one that comes all the same must not be
+            # taken for the next reply.
+            self.reusable = self._parser.should_keep_alive() and not (self._announced and status in (204, 304))
             self._bytes = 0
             return
-        self.retry_after = None
+        self.retry_after, self._announced = None, False
         self._interim += 1
         if status == 101:
             raise ReplyUnusable("status 101 that nobody asked for")

@@ -39,8 +39,8 @@ from pipeline.webhook.lines import (
 _DELETE = b"\r\nce-method: DELETE"
 _BYTES = b"\r\ncontent-type: application/octet-stream"
 _EVENT_JSON = b"\r\ncontent-type: application/cloudevents+json; charset=utf-8"
-# Written per delivery where they apply, so an endpoint's own header of that name gives way.
-_WRITTEN_HERE = ("traceparent", "tracestate", "x-hub-signature-256")
+# Records bring their own trace context; a fixed one of the endpoint's would come twice, and lie.
+_PER_RECORD = ("traceparent", "tracestate")
 _RUN_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}\Z")
 _SECOND_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z, the last one RFC 3339 can write
 
@@ -186,7 +186,7 @@ def _static_head(subscription: Subscription, target: Target, run_id: str | None)
     lines.append(f"user-agent: event-pipeline/{pipeline.__version__}")
     if not any(name.lower() == "accept-encoding" for name in endpoint.headers):
         lines.append("accept-encoding: identity")
-    lines += [f"{name}: {value}" for name, value in endpoint.headers.items() if name.lower() not in _WRITTEN_HERE]
+    lines += [f"{name}: {value}" for name, value in endpoint.headers.items() if name.lower() not in _PER_RECORD]
     if run_id is not None:
         assert _RUN_ID.match(run_id), "run ids are made by us, as header values"
         lines.append(f"webhook-replay: {run_id}")
