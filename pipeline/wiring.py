@@ -17,6 +17,7 @@ from pipeline.gateway.parts import GatewayParts
 from pipeline.guard import Guard
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.catalog import Catalog
+from pipeline.kafka.journal import Journal
 from pipeline.kafka.offsets import GroupOffsets
 from pipeline.kafka.producer import Producer
 from pipeline.kafka.table import Tables
@@ -68,6 +69,7 @@ class Node:
         self.registry: Registry = self._registry()
         self.publisher = Publisher(self.producer, self.catalog, self.declared, self.registry)
         self.reader = Reader(self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type))
+        self._journal = Journal(settings.kafka, self.hooks)
         self._undo = contextlib.AsyncExitStack()
         self.worker: Worker | None = None
 
@@ -160,6 +162,8 @@ class Node:
 
     async def start_worker(self) -> Worker:
         """Join the bridge and deliver."""
+        await self._journal.start()
+        self._undo.push_async_callback(self._journal.stop)
         self.worker = Worker(
             WorkerParts(
                 kafka=self.settings.kafka,
@@ -168,6 +172,7 @@ class Node:
                 catalog=self.catalog,
                 admin=self.admin,
                 producer=self.producer,
+                journal=self._journal,
                 subscriptions=self.tables.table(SUBSCRIPTIONS),
                 runs=self.tables.table(RUNS),
                 parked=self.tables.table(PARKED),

@@ -12,6 +12,7 @@ from pipeline.hooks import Hooks
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.catalog import Catalog
 from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.journal import Journal
 from pipeline.kafka.offsets import GroupOffsets
 from pipeline.kafka.producer import Producer
 from pipeline.kafka.table import LogTable
@@ -54,6 +55,7 @@ class WorkerParts(NamedTuple):
     catalog: Catalog
     admin: Admin
     producer: Producer
+    journal: Journal
     subscriptions: LogTable
     runs: LogTable
     parked: LogTable

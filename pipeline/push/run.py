@@ -20,7 +20,6 @@ from pipeline.delivery.limiter import LimiterSettings
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
 from pipeline.errors import PipelineError
-from pipeline.push.attempts import TOPIC as ATTEMPTS_TOPIC
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.burial import Burial
 from pipeline.push.intake import Intake
@@ -49,11 +48,12 @@ class Run:
         on_stop: Callable[[str, str], None],
     ) -> None:
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
-        self._may_act, self._id_prefix, self._on_stop = may_act, id_prefix, on_stop
+        self._may_act, self._on_stop = may_act, on_stop
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(parts.view, reading, self.core, parts.hooks, on_ready=self.wake, on_broken=self._broken)
         self._burial = Burial(parts.producer, reading)
-        self._attempts = AttemptWriter(reading.spec.name, reading.run_id)
+        self._attempts = AttemptWriter(parts.journal, reading.spec.name, reading.run_id, id_prefix)
+        self._on_attempt = parts.hooks.on_attempt
         self._reject_status = frozenset(reading.spec.retry.reject_status)
         self._loop = asyncio.get_running_loop()
         self._pump_due = False
@@ -197,20 +197,17 @@ class Run:
         now = time.monotonic()
         attempt, head = lane.attempts + 1, lane.head
         if type(result) is Reply and 200 <= result.status < 300:
-            verdict = DELIVERED
+            status, verdict = result.status, DELIVERED
             self.core.succeeded(lane, now)
         else:
+            status = result.status if isinstance(result, Reply) else 0
             verdict = verdict_of(result, self._reject_status, time.time())
             self.core.failed(lane, verdict, now, random.random())  # noqa: S311 - jitter is no secret
-        status = result.status if isinstance(result, Reply) else 0
-        self._parts.hooks.on_attempt(self.reading.group, status, result.elapsed_s)
+        self._on_attempt(self.reading.group, status, result.elapsed_s)
         if self._settings.record_attempts and not isinstance(head, int):
-            position = self.reading.delivery(head).position
-            line = self._attempts.render(
-                position, self._id_prefix(position.topic), attempt, result, verdict, int(time.time() * 1000)
-            )
-            self._parts.producer.append_soon(ATTEMPTS_TOPIC, key=self._attempts.key, value=line)
-        self.wake()
+            self._attempts.write(self.reading.delivery(head), attempt, status, verdict, result.elapsed_s)
+        if not self._pump_due:
+            self.wake()
 
     async def _bury(self, lane: Lane) -> None:
         try:

@@ -38,6 +38,7 @@ class Worker:
         self._owned: set[Place] = set()
         self._keepers: dict[str, RunKeeper] = {}
         self._stops: dict[str, tuple[Reading, str, str]] = {}
+        self._id_prefixes: dict[str, str] = {}
         self._dirty = asyncio.Event()
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -187,9 +188,13 @@ class Worker:
         return keeper
 
     def _id_prefix(self, topic: str) -> str:
+        """What the ids of the topic's events begin with; asked per attempt, so it is worked out once per topic id."""
         topic_id = self._parts.catalog.id_of(topic)
         assert topic_id is not None, f"{topic} was asked for before its run was made"
-        return id_prefix(topic_id)
+        prefix = self._id_prefixes.get(topic_id)
+        if prefix is None:
+            prefix = self._id_prefixes[topic_id] = id_prefix(topic_id)
+        return prefix
 
     # -- runs that end or cannot go on -------------------------------------------------------------------------------
 
