@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -46,13 +46,11 @@ class Producer:
         self._settings, self._hooks, self._limits = settings, hooks or Hooks(), limits or ProducerLimits()
         self._client: confluent_kafka.Producer | None = None
         self._retired: list[confluent_kafka.Producer] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._outstanding = 0
         self._poll_s = _POLL_S
         self._timer: asyncio.TimerHandle | None = None
         self._acked: defaultdict[str, int] = defaultdict(int)
         self._last_error = ""
-        self._fatal = False
         self._news = TopicNews(self._look)
         self._closing: set[asyncio.Task[object]] = set()
 
@@ -63,27 +61,29 @@ class Producer:
 
     async def start(self) -> None:
         """Make the client. Does not wait for a broker: appends find out."""
-        self._loop = asyncio.get_running_loop()
         self._client = self._made()
         self._schedule(_IDLE_POLL_S)
 
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Wait up to ``timeout_s`` for outstanding reports, then fail the rest as `BrokerUnavailable` and close."""
-        client, loop = self._client, self._loop
-        if client is None or loop is None:
-            return
+        loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while self._outstanding and loop.time() < deadline:
             self._poll()
             await asyncio.sleep(_POLL_S)
-        self._client = None
+        last, self._client = self._client, None
+        if last is None:
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._news.stop()
-        for each in (client, *self._retired):
-            _purge(each)
+        for each in (last, *self._retired):
+            each.purge(in_queue=True, in_flight=True, blocking=False)  # the binding's ``blocking`` means its opposite
+            while self._serve(each):
+                pass
             await asyncio.to_thread(each.close)
         self._retired.clear()
+        await asyncio.gather(*self._closing)
 
     async def append(
         self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
@@ -127,6 +127,9 @@ class Producer:
         except BufferError:
             return False
         except KafkaException as error:
+            if kafka_error(error).code() == KafkaError._FATAL:  # nothing was queued, so begin anew and try again
+                self._rebuild()
+                return self.append_soon(topic, key=key, value=value, headers=headers, partition=partition, done=done)
             return self._refuse(kafka_error(error), topic, done)
         self._outstanding += 1
         if self._outstanding == 1:
@@ -143,11 +146,10 @@ class Producer:
                 future.set_result(outcome)
 
         if not self.append_soon(topic, key=key, value=value, headers=headers, partition=partition, done=settle):
-            limits = self._limits
-            raise BrokerUnavailable(
-                f"append to {topic}: the queue is full (queue_records_max={limits.queue_records_max}, "
-                f"queue_bytes_max={limits.queue_bytes_max})"
+            bounds = (
+                f"queue_records_max={self._limits.queue_records_max}, queue_bytes_max={self._limits.queue_bytes_max}"
             )
+            raise BrokerUnavailable(f"append to {topic}: the queue is full ({bounds})")
         outcome = await future
         if isinstance(outcome, PipelineError):
             raise outcome
@@ -158,41 +160,31 @@ class Producer:
 
         def report(error: KafkaError | None, message: Message) -> None:
             self._outstanding -= 1
-            if error is not None:
-                failure = self._failed(error, topic)
-                if done is not None:
-                    self._tell(done, failure)
-                return
-            self._acked[topic] += 1
-            if done is not None:
-                try:
-                    done(_position((topic, message.partition(), message.offset())))
-                except Exception as raised:  # noqa: BLE001 - any, or poll() would leave the other reports unserved
-                    self._complain(raised)
+            if error is None:
+                self._acked[topic] += 1
+                self._tell(done, _position((topic, message.partition(), message.offset())))
+            else:
+                self._tell(done, self._failed(error, topic))
 
         return report
 
     def _refuse(self, error: KafkaError, topic: str, done: Done | None) -> bool:
         """`error` came from ``produce`` itself; the report follows on the loop like any other."""
         failure = self._failed(error, topic)
-        if done is not None and self._loop is not None:
-            self._loop.call_soon(self._tell, done, failure)
+        asyncio.get_running_loop().call_soon(self._tell, done, failure)
         return True
 
-    def _tell(self, done: Done, failure: PipelineError) -> None:
+    @staticmethod
+    def _tell(done: Done | None, outcome: Position | PipelineError) -> None:
         try:
-            done(failure)
+            if done is not None:
+                done(outcome)
         except Exception as raised:  # noqa: BLE001 - any, or poll() would leave the other reports unserved
-            self._complain(raised)
-
-    def _complain(self, raised: Exception) -> None:
-        context = {"message": "the callback of an append raised", "exception": raised}
-        asyncio.get_running_loop().call_exception_handler(context)
+            context = {"message": "the callback of an append raised", "exception": raised}
+            asyncio.get_running_loop().call_exception_handler(context)
 
     def _failed(self, error: KafkaError, topic: str) -> PipelineError:
         failure = append_failure(error, topic, self._limits, self._last_error)
-        if error.fatal() or error.code() == KafkaError._FATAL:
-            self._fatal = True
         if isinstance(failure, (PartitionMissing, TopicNotFound)):
             self._news.refresh(topic)
         self._hooks.on_append_failed(topic, failure)
@@ -203,8 +195,7 @@ class Producer:
     def _schedule(self, delay_s: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        assert self._loop is not None
-        self._timer = self._loop.call_later(delay_s, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
 
     def _tick(self) -> None:
         served = self._poll()
@@ -212,19 +203,28 @@ class Producer:
         self._schedule(self._poll_s if self._outstanding else _IDLE_POLL_S)
 
     def _poll(self) -> int:
-        served = self._client.poll(0) if self._client is not None else 0
+        served = self._serve(self._client) if self._client is not None else 0
         for retired in self._retired[:]:
-            served += retired.poll(0)
+            served += self._serve(retired)
             if not len(retired):
                 self._retired.remove(retired)
-                self._keep(asyncio.to_thread(retired.close))
+                closing = asyncio.create_task(asyncio.to_thread(retired.close))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
         if self._acked:
             acked, self._acked = self._acked, defaultdict(int)
             for topic, count in acked.items():
                 self._hooks.on_appended(topic, count)
-        if self._fatal:
-            self._rebuild()
         return served
+
+    def _serve(self, client: confluent_kafka.Producer) -> int:
+        try:
+            return client.poll(0)
+        except KafkaException as error:  # a fatal error comes this way; reports behind it come with the next poll
+            self._noted(kafka_error(error))
+            if client is self._client:
+                self._rebuild()
+            return 1
 
     def _made(self) -> confluent_kafka.Producer:
         conf: dict[str, Any] = {**producer_conf(self._settings, self._limits), "error_cb": self._noted}
@@ -232,11 +232,9 @@ class Producer:
 
     def _noted(self, error: KafkaError) -> None:
         self._last_error = f"{error.name()}: {error.str()}"
-        self._fatal = self._fatal or error.fatal()
 
     def _rebuild(self) -> None:
         """An idempotent producer that lost its sequence cannot go on: fail what it holds and begin with a new one."""
-        self._fatal = False
         if self._client is None:
             return
         failed, self._client = self._client, self._made()
@@ -246,17 +244,5 @@ class Producer:
 
     def _look(self, topic: str) -> None:
         """On a thread: ask the cluster for `topic`; the client takes what it hears into its own view."""
-        client = self._client
-        if client is not None:
+        if (client := self._client) is not None:
             client.list_topics(topic, self._settings.request_timeout_s)
-
-    def _keep(self, closing: Coroutine[Any, Any, object]) -> None:
-        task = asyncio.create_task(closing)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-
-
-def _purge(client: confluent_kafka.Producer) -> None:
-    """Fail everything `client` holds and serve the reports. (The binding's ``blocking`` means its opposite.)"""
-    client.purge(in_queue=True, in_flight=True, blocking=False)
-    client.poll(0)

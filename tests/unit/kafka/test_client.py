@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import (
     AppendFailed,
@@ -49,8 +50,6 @@ def test_a_security_property_that_could_run_code_or_reach_out_is_refused(key: st
 
 
 def test_every_allowed_property_is_one_that_the_client_knows() -> None:
-    from confluent_kafka.admin import AdminClient
-
     for key in SECURITY_KEYS - {"security.protocol", "sasl.mechanism", "sasl.mechanisms"}:
         if ".pem" in key or "location" in key or "list" in key or "suites" in key or "algorithm" in key:
             continue
