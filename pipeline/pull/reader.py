@@ -150,11 +150,11 @@ class Reader:
 
     async def _page(self, facts: TopicFacts, next_offsets: Mapping[int, int], wanted: Wanted) -> RecordPage:
         ready = asyncio.Event()
-        sweep = Sweep(self._log, facts.name, next_offsets, ready.set)
+        sweep = Sweep(self._log, facts.name, next_offsets, ready.set, bytes_max=self.settings.page_bytes_max)
         try:
             records = await self._first(facts, sweep, ready, wanted)
             if records and len(records) < wanted.limit:
-                records += await self._more(sweep, ready, wanted.limit - len(records), _bytes(records))
+                records += await self._more(sweep, ready, wanted.limit - len(records))
             if wanted.strict and sweep.gaps:
                 detail = f"topic {facts.name} no longer holds {told(sweep.gaps)}"
                 raise CursorOutside(detail, await self.token(facts, "earliest"))
@@ -174,7 +174,7 @@ class Reader:
         patience_s = min(wanted.wait_s, self.settings.wait_s_max)
         while True:
             ready.clear()
-            records = sweep.gather(wanted.limit, self.settings.page_bytes_max)
+            records = sweep.gather(wanted.limit)
             if records or (sweep.gaps and wanted.strict):
                 return records
             # Behind the end with empty hands means that the log view is still fetching: "nothing" would be a lie.
@@ -184,13 +184,11 @@ class Reader:
                 return records
             await _wait(ready, left_s)
 
-    async def _more(self, sweep: Sweep, ready: asyncio.Event, records_max: int, held_bytes: int) -> list[Record]:
+    async def _more(self, sweep: Sweep, ready: asyncio.Event, records_max: int) -> list[Record]:
         """What other partitions have by now: a page that has something waits a moment for those known to be behind."""
-        if held_bytes >= self.settings.page_bytes_max:
-            return []
-        if not ready.is_set() and sweep.behind(sweep.ends()):
+        if not ready.is_set() and sweep.room_bytes > 0 and sweep.behind(sweep.ends()):
             await _wait(ready, self.settings.linger_s)
-        return sweep.gather(records_max, self.settings.page_bytes_max - held_bytes) if ready.is_set() else []
+        return sweep.gather(records_max) if ready.is_set() else []
 
     async def _ends(self, facts: TopicFacts, sweep: Sweep) -> dict[int, int]:
         ends = sweep.ends()
@@ -201,10 +199,6 @@ class Reader:
 
 def _covered(facts: TopicFacts, token: CursorToken) -> bool:
     return all(number < facts.partitions for number in token.next_offsets)
-
-
-def _bytes(records: Sequence[Record]) -> int:
-    return sum(record.size_bytes for record in records)
 
 
 async def _wait(ready: asyncio.Event, timeout_s: float) -> None:

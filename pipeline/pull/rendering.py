@@ -78,9 +78,11 @@ class Rendering:
 
 def _place(record: Record) -> dict[str, str | int]:
     place: dict[str, str | int] = {"sequence": f"{record.offset:020d}", "kafkapartition": record.partition}
-    if record.key is not None and not any(name == "ce_partitionkey" for name, _ in record.headers):
-        key = _text(record.key)
-        if key:
+    if record.key:
+        for name, _ in record.headers:
+            if name == "ce_partitionkey":
+                return place
+        if key := _text(record.key):
             place["partitionkey"] = key
     return place
 

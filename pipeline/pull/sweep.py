@@ -41,8 +41,12 @@ class Sweep:
     from the offsets themselves: the same cursor gets the same page, whichever process answers.
     """
 
-    def __init__(self, log: Log, topic: str, next_offsets: Mapping[int, int], on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, log: Log, topic: str, next_offsets: Mapping[int, int], on_ready: Callable[[], None], *, bytes_max: int
+    ) -> None:
         self.next_offsets = dict(next_offsets)
+        # Bytes of payload that may still be gathered; the record that uses them up is the last.
+        self.room_bytes = bytes_max
         self.gaps: list[PartitionGap] = []
         self._feeds: dict[int, OpenFeed] = {}
         try:
@@ -57,11 +61,10 @@ class Sweep:
             feed.close()
         self._feeds = {}
 
-    def gather(self, records_max: int, bytes_max: int) -> list[Record]:
-        """Up to ``records_max`` records; fewer when ``bytes_max`` of payload are reached (but always one)."""
+    def gather(self, records_max: int) -> list[Record]:
+        """Up to ``records_max`` records; fewer when no room is left (but one at least)."""
         gathered: list[Record] = []
-        room = bytes_max
-        hungry = self._order()
+        hungry = self._order() if self.room_bytes > 0 else []
         while hungry and len(gathered) < records_max:
             share = max(1, (records_max - len(gathered)) // len(hungry))
             fed = []
@@ -71,24 +74,30 @@ class Sweep:
                 if taken is None:
                     continue
                 fed.append(partition)
-                room = self._keep(partition, taken, gathered, room)
-                if room <= 0:
+                self._keep(partition, taken, gathered)
+                if self.room_bytes <= 0:
                     return gathered
             hungry = fed
         return gathered
 
-    def _keep(self, partition: int, taken: Taken, gathered: list[Record], room: int) -> int:
+    def _keep(self, partition: int, taken: Taken, gathered: list[Record]) -> None:
+        self.next_offsets[partition] = taken.next_offset
         if taken.gap is not None:
             self.gaps.append(PartitionGap(partition, taken.gap.first, taken.gap.until))
+        size = len(taken.records)
         for record in taken.records:
-            if room <= 0:
+            size += len(record.value or b"") + len(record.key or b"")
+        if size <= self.room_bytes:
+            self.room_bytes -= size
+            gathered += taken.records
+            return
+        for record in taken.records:
+            if self.room_bytes <= 0:
                 # What was taken but does not fit is read again: the cursor points at it.
                 self.next_offsets[partition] = record.offset
-                return room
+                return
             gathered.append(record)
-            room -= record.size_bytes + 1
-        self.next_offsets[partition] = taken.next_offset
-        return room
+            self.room_bytes -= record.size_bytes + 1
 
     def _order(self) -> list[int]:
         partitions = sorted(self._feeds)
