@@ -76,12 +76,7 @@ class _Scan:
         self._skip(self._long())
 
     def string(self, _: Node) -> None:
-        raw = self._skip(self._long())
-        if not raw.isascii():
-            try:
-                raw.decode()
-            except UnicodeDecodeError:
-                self.refuse(repr(raw[:20]), "UTF-8 text")
+        self._text()
 
     def fixed(self, node: Node) -> None:
         self._skip(node.size)
@@ -122,12 +117,17 @@ class _Scan:
         self._deeper()
         while count := self._block(1 + node.items.bytes_min):
             for _ in range(count):
-                start = self.at
-                self.string(node)
-                self._path.append(self._body[start : self.at][:40].decode(errors="replace"))
+                self._path.append(self._text()[:64])
                 self.value(node.items)
                 self._path.pop()
         self._depth -= 1
+
+    def _text(self) -> str:
+        raw = self._skip(self._long())
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            return self.refuse(repr(raw[:20]), "UTF-8 text")
 
     def _deeper(self) -> None:
         self._depth += 1

@@ -25,7 +25,9 @@ def test_has_no_dot_because_signatures_join_with_dots() -> None:
     assert "." not in webhook_id("4dLkTnMZRq6gVYyP0v1lXg", 1, 2)
 
 
-@pytest.mark.parametrize("topic_id", ["", "short", "4dLkTnMZRq6gVYyP0v1lX!", "4dLkTnMZRq6gVYyP0v1lXh", "4dLkTnMZRq6gVYyP0v1lXg\n"])
+@pytest.mark.parametrize(
+    "topic_id", ["", "short", "4dLkTnMZRq6gVYyP0v1lX!", "4dLkTnMZRq6gVYyP0v1lXh", "4dLkTnMZRq6gVYyP0v1lXg\n"]
+)
 def test_refuses_what_is_no_topic_id(topic_id: str) -> None:
     with pytest.raises(DeclarationInvalid):
         id_prefix(topic_id)

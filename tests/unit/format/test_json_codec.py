@@ -12,7 +12,9 @@ CASES = vectors("json/strict.json")
 
 
 def text_of(case: dict[str, Any]) -> bytes:
-    return (case["text"] * case.get("times", 1)).encode()
+    text: str = case["text"]
+    times: int = case.get("times", 1)
+    return (text * times).encode()
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["taken"]], ids=lambda case: case["name"])

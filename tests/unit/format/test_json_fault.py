@@ -5,7 +5,9 @@ import pytest
 from pipeline.format.json_fault import find_fault, too_deep
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", ' {"a" : [ 1 , "x" , true , null ] } ', '"\\ud83d\\ude00"', "-0.5e-3", '{"":{}}'])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", ' {"a" : [ 1 , "x" , true , null ] } ', '"\\ud83d\\ude00"', "-0.5e-3", '{"":{}}']
+)
 def test_finds_nothing_in_strict_json(text: str) -> None:
     assert find_fault(text, 64) is None
 
