@@ -33,7 +33,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     instance: str = "worker"
     session_timeout_s: float = 30.0
     drain_s: float = 10.0
-    commit_interval_s: float = 1.0
+    commit_interval_s: float = 0.1
     check_s: float = 5.0
     touch_s: float = 60.0
     record_attempts: bool = True
