@@ -9,11 +9,13 @@ import orjson
 import yaml
 
 from pipeline import __version__
+from pipeline.gateway.problems import MEANINGS
 
 
 @cache
 def document() -> bytes:
-    """The document as JSON."""
+    """The document as JSON, with the version and the codes of problems filled in."""
     described = yaml.safe_load(files("pipeline.gateway").joinpath("openapi.yaml").read_text("utf-8"))
     described["info"]["version"] = __version__
+    described["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] = sorted(MEANINGS)
     return orjson.dumps(described)
