@@ -14,7 +14,8 @@ import functools
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from pipeline.delivery.verdict import FaultKind
 from pipeline.errors import AddressBlocked
@@ -26,6 +27,8 @@ ADDRESSES_S = 10.0
 # A name with more answers is served by its first ones; the guard has seen all of them.
 _ADDRESSES_TRIED_MAX = 4
 
+Resolve = Callable[..., Awaitable[Sequence[tuple[Any, ...]]]]
+"""As ``loop.getaddrinfo``."""
 SockAddress = tuple[socket.AddressFamily, str]
 
 
@@ -52,8 +55,17 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 class Connector:
     """Opens connections to one `target` within `timeout_s` each; the resolver is asked by one caller at a time."""
 
-    def __init__(self, target: Target, guard: Guard, *, timeout_s: float, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        guard: Guard,
+        *,
+        timeout_s: float,
+        tls: ssl.SSLContext | None,
+        resolve: Resolve | None = None,
+    ) -> None:
         self._target, self._guard, self._timeout_s = target, guard, timeout_s
+        self._resolve_name = resolve or asyncio.get_running_loop().getaddrinfo
         self._tls = tls if target.tls else None
         self._addresses: list[SockAddress] = []
         self._fresh_until = 0.0
@@ -68,6 +80,10 @@ class Connector:
             raise ConnectFailed(FaultKind.TIMEOUT, f"no connection within {self._timeout_s:g} s") from None
         except AddressBlocked as error:
             raise ConnectFailed(FaultKind.BLOCKED_ADDRESS, str(error)) from None
+
+    def forget_addresses(self) -> None:
+        """Ask the resolver again for the next connection."""
+        self._fresh_until = 0.0
 
     def close(self) -> None:
         """Wait for no answer of the resolver any more."""
@@ -88,24 +104,26 @@ class Connector:
                 failed = ConnectFailed(FaultKind.TIMEOUT, f"{ip} did not answer")
             except ConnectFailed as error:
                 failed = error
-        self._fresh_until = 0.0
+        self.forget_addresses()
         raise failed
 
     async def _connect_to(self, family: socket.AddressFamily, ip: str, factory: Callable[[], Connection]) -> Connection:
         loop = asyncio.get_running_loop()
         target = self._target
         sock = socket.socket(family, socket.SOCK_STREAM)
+        in_handshake = False
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_connect(sock, (ip, target.port))
             self._check_peer(sock)
+            in_handshake = self._tls is not None
             name = target.host if self._tls else None
             _, connection = await loop.create_connection(factory, sock=sock, ssl=self._tls, server_hostname=name)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                raise _failure(error, f"{ip} port {target.port}") from None
+                raise _failure(error, f"{ip} port {target.port}", in_handshake=in_handshake) from None
             raise
         return connection
 
@@ -128,11 +146,13 @@ class Connector:
     async def _resolve(self) -> list[SockAddress]:
         host, loop = self._target.host, asyncio.get_running_loop()
         try:
-            answers = await loop.getaddrinfo(host, self._target.port, type=socket.SOCK_STREAM)
+            answers = await self._resolve_name(host, self._target.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise ConnectFailed(FaultKind.DNS, f"{host}: {error.strerror or 'cannot be resolved'}") from None
         found: list[SockAddress] = [(family, str(address[0])) for family, _, _, _, address in answers]
         addresses = list(dict.fromkeys(found))
+        if not addresses:
+            raise ConnectFailed(FaultKind.DNS, f"{host}: no address")
         for _, ip in addresses:
             self._guard.check_address(host, ip)
         self._addresses = addresses[:_ADDRESSES_TRIED_MAX]
@@ -146,11 +166,13 @@ def _look(task: asyncio.Task[list[SockAddress]]) -> None:
         task.exception()
 
 
-def _failure(error: OSError, where: str) -> ConnectFailed:
+def _failure(error: OSError, where: str, *, in_handshake: bool) -> ConnectFailed:
     if isinstance(error, ssl.SSLCertVerificationError):
         return ConnectFailed(FaultKind.TLS, f"{where}: certificate refused: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "handshake failed").replace("_", " ").lower()
         return ConnectFailed(FaultKind.TLS, f"{where}: {reason}")
+    if in_handshake:
+        return ConnectFailed(FaultKind.TLS, f"{where}: closed in the handshake")
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     return ConnectFailed(FaultKind.CONNECT, f"{where}: {reason}")

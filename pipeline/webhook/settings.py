@@ -1,0 +1,20 @@
+"""What may be set about sending."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SenderSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of one sender.
+
+    ``connections_max``: None takes the subscription's ``in_flight_max``. ``idle_s``: unused connections are closed
+    after this, below the 5 s after which common servers (Node, uvicorn) close theirs, which would cost an attempt.
+    ``response_body_bytes_max``: a reply with a longer body ends its connection. ``ca_file``: certificate authorities
+    trusted instead of the system's.
+    """
+
+    connections_max: int | None = None
+    idle_s: float = 4.0
+    response_body_bytes_max: int = 16_384
+    ca_file: str | None = None
