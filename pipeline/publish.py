@@ -168,7 +168,10 @@ class Publisher:
             expected = f"a JSON type such as application/json: topic {topic} has the schema {declared.schema}"
             raise EventInvalid("datacontenttype", content_type, expected)
         schema_id, codec = await self._codec(topic, declared.schema)
-        return frame.wrap(schema_id, codec.encode_json(data)), AVRO_CONTENT_TYPE
+        avro = codec.encode_json(data)
+        if declared.encoding == "json":
+            return data, content_type
+        return frame.wrap(schema_id, avro), AVRO_CONTENT_TYPE
 
     async def _codec(self, topic: str, subject: str) -> tuple[int, AvroCodec]:
         if self._registry is None:

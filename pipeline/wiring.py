@@ -68,7 +68,7 @@ class Node:
         self.view = LogView(settings.kafka, settings.view, self.hooks)
         self.registry: Registry = self._registry()
         self.publisher = Publisher(self.producer, self.catalog, self.declared, self.registry)
-        self.reader = Reader(self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type))
+        self.reader = Reader(self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type, self.registry))
         self._journal = Journal(settings.kafka, self.hooks)
         self._undo = contextlib.AsyncExitStack()
         self.worker: Worker | None = None

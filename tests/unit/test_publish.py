@@ -38,6 +38,7 @@ TOPICS = {
     topic.name: topic
     for topic in (
         Topic(name="orders", schema="order"),
+        Topic(name="plain-orders", schema="order", encoding="json"),
         Topic(name="customers", key="subject", config={"cleanup.policy": "compact"}),
         Topic(name="clicks", key="none"),
         Topic(name="lost", schema="absent"),
@@ -139,6 +140,14 @@ async def test_data_of_a_topic_with_a_schema_is_stored_as_framed_avro(house: Hou
     schema_id, body = frame.unwrap(record.value or b"")
     assert schema_id == 1
     assert json.loads(AvroCodec(ORDER).decode_to_json(body)) == {**GOOD, "currency": "EUR", "lines": [], "note": None}
+
+
+async def test_a_topic_may_store_what_fits_its_schema_as_the_json_it_came_as(house: House) -> None:
+    data = json.dumps(GOOD).encode()
+    await house.publisher.publish("plain-orders", event(data))
+    assert house.records("plain-orders")[0].value == data
+    with pytest.raises(SchemaMismatch):
+        await house.publisher.publish("plain-orders", event(b"{}"))
 
 
 async def test_data_without_a_content_type_counts_as_json(house: House) -> None:
