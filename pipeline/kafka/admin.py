@@ -28,6 +28,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public ther
     ResourceType,
 )
 
+from pipeline.errors import BrokerUnavailable, TopicNotFound
 from pipeline.kafka.calls import AdminCalls
 from pipeline.kafka.client import KafkaSettings, kafka_error, translated
 
@@ -199,17 +200,23 @@ class Admin:
         found: dict[Partition, int] = {}
         for place, answer in answers.items():
             doing = f"offsets of {place.topic}/{place.partition}"
+            if _is(answer, KafkaError._NOENT):  # "no leaders found": there is no such topic, or its brokers are away
+                if place.topic not in await self.describe([place.topic]):
+                    raise TopicNotFound(place.topic)
+                raise BrokerUnavailable(f"{doing}: no broker leads it")
             found[place.topic, place.partition] = _answered(answer, doing, place.topic).offset
         return found
 
     async def _until_known(self, name: str, partitions: int) -> None:
         """Metadata spreads after the answer: wait for it, at most ``request_timeout_s``."""
-        async with asyncio.timeout(self._timeout_s):
-            while True:
-                state = (await self.describe([name])).get(name)
-                if state is not None and state.partitions >= partitions:
-                    return
-                await asyncio.sleep(0.02)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_s
+        while loop.time() < deadline:
+            state = (await self.describe([name])).get(name)
+            if state is not None and state.partitions >= partitions:
+                return
+            await asyncio.sleep(0.02)
+        raise BrokerUnavailable(f"topic {name} was made, but the cluster does not tell of it yet")
 
 
 _GROUP_STATES = {

@@ -1,20 +1,21 @@
 """GroupOffsets: the committed offsets of groups without members, read and written through the admin API.
 
-Known defects of confluent-kafka 2.16.1 that this file lives with: it stores metadata with a trailing NUL (4,095 usable
-characters), and reading metadata another client wrote it runs past the end, which gives garbage or
-`UnicodeDecodeError` instead of an answer. So: what is read may carry garbage behind its end (frame metadata with a
-terminator of your own), and an unreadable answer is asked for again, first whole, then partition by partition.
+Two defects of confluent-kafka 2.16.1 are lived with here. It stores metadata with a NUL behind it, so 4,095 of the
+broker's 4,096 characters are left. And of metadata that another client wrote (no NUL) it reads past the end: the text
+comes with garbage behind it, which often is no UTF-8, and then *looking* at it raises `UnicodeDecodeError`. The offset
+beside it is sound, and so is the text up to the garbage: that much is returned. Frame what you write with a
+terminator of your own, and take what lacks it for another client's.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
-from pipeline.errors import InputError, PayloadTooLarge, PipelineError, PointerUnreadable
+from pipeline.errors import InputError, PayloadTooLarge, PipelineError
 from pipeline.kafka.calls import AdminCalls
 from pipeline.kafka.client import KafkaSettings, translated
 
@@ -22,7 +23,6 @@ Partition: TypeAlias = tuple[str, int]
 Offsets: TypeAlias = Mapping[Partition, tuple[int, str | None]]
 
 METADATA_CHARACTERS_MAX = 4000
-READ_TRIES = 5
 CALLS_AT_ONCE = 8
 
 
@@ -44,20 +44,23 @@ class GroupOffsets:
     async def read(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
         """Committed offsets of these partitions; those without a commit are absent.
 
-        Raises `BrokerUnavailable`, and `PointerUnreadable` naming the partition this client cannot decode.
+        Raises `TopicNotFound`, `BrokerUnavailable`.
         """
         wanted = list(partitions)
         if not wanted:
             return {}
-        try:
-            return await self._read_stubbornly(group, wanted)
-        except PointerUnreadable:
-            if len(wanted) == 1:
-                raise
-        found: dict[Partition, Committed] = {}
-        for partition in wanted:
-            found |= await self._read_stubbornly(group, [partition])
-        return found
+        places = [TopicPartition(*partition) for partition in wanted]
+        async with self._turns:
+            asked = self._open.raw.list_consumer_group_offsets(
+                [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._timeout_s
+            )
+            (answer,) = (await self._open.answers(asked)).values()
+        found = _checked(answer, f"read the offsets of group {group}")
+        return {
+            (place.topic, place.partition): Committed(place.offset, _metadata(place))
+            for place in found
+            if place.offset >= 0
+        }
 
     async def commit(self, group: str, offsets: Offsets) -> None:
         """Set these offsets and their metadata, others stay. All or an error; an error may leave some of them set.
@@ -72,14 +75,7 @@ class GroupOffsets:
                 [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._timeout_s
             )
             (answer,) = (await self._open.answers(asked)).values()
-        doing = f"commit to group {group}"
-        if isinstance(answer, KafkaException):
-            raise translated(answer, doing)
-        if isinstance(answer, BaseException):
-            raise answer
-        for place in answer.topic_partitions:
-            if place.error is not None:
-                raise translated(place.error, f"{doing}, {place.topic}/{place.partition}", topic=place.topic)
+        _checked(answer, f"commit to group {group}")
 
     async def commit_many(self, groups: Mapping[str, Offsets]) -> dict[str, PipelineError | None]:
         """`commit` for each group, several at a time; what became of each: None, or the error.
@@ -103,37 +99,25 @@ class GroupOffsets:
         assert self._calls is not None, "the offsets client is closed"
         return self._calls
 
-    async def _read_stubbornly(self, group: str, partitions: list[Partition]) -> dict[Partition, Committed]:
-        for _ in range(READ_TRIES):
-            try:
-                return await self._read(group, partitions)
-            except UnicodeDecodeError:
-                continue
-        topic, partition = partitions[0]
-        raise PointerUnreadable(
-            f"group {group}, {topic}/{partition}: another client committed metadata that this one cannot decode "
-            f"({READ_TRIES} tries); set the offset again without metadata (kafka-consumer-groups --reset-offsets)"
-        )
 
-    async def _read(self, group: str, partitions: list[Partition]) -> dict[Partition, Committed]:
-        places = [TopicPartition(*partition) for partition in partitions]
-        async with self._turns:
-            asked = self._open.raw.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._timeout_s
-            )
-            (answer,) = (await self._open.answers(asked)).values()
-        doing = f"read the offsets of group {group}"
-        if isinstance(answer, KafkaException):
-            raise translated(answer, doing)
-        if isinstance(answer, BaseException):
-            raise answer
-        found: dict[Partition, Committed] = {}
-        for place in answer.topic_partitions:
-            if place.error is not None:
-                raise translated(place.error, f"{doing}, {place.topic}/{place.partition}", topic=place.topic)
-            if place.offset >= 0:
-                found[place.topic, place.partition] = Committed(place.offset, place.metadata or None)
-        return found
+def _checked(answer: Any, doing: str) -> list[TopicPartition]:
+    """The partitions of an answer that is none of the errors a request, or a partition of it, may end with."""
+    if isinstance(answer, KafkaException):
+        raise translated(answer, doing)
+    if isinstance(answer, BaseException):
+        raise answer
+    places: list[TopicPartition] = answer.topic_partitions
+    for place in places:
+        if place.error is not None:
+            raise translated(place.error, f"{doing}, {place.topic}/{place.partition}", topic=place.topic)
+    return places
+
+
+def _metadata(place: TopicPartition) -> str | None:
+    try:
+        return place.metadata or None
+    except UnicodeDecodeError as error:
+        return bytes(error.object[: error.start]).decode() or None
 
 
 def _place(partition: Partition, offset: int, metadata: str | None) -> TopicPartition:
