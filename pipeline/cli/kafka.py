@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.running import HERE, Directory, connected
+
 # Everything after the tool's name is the tool's own, --help included; its options are unknown to us.
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
 
@@ -14,17 +16,18 @@ def kafka(
     context: typer.Context,
     tool: Annotated[str, typer.Argument(help="topics, consumer-groups, console-consumer, configs, acls, dump-log, …")],
     bootstrap_server: Annotated[
-        str | None,
-        typer.Option(help="The cluster, for tools that take one.", envvar="PIPELINE_BOOTSTRAP_SERVERS"),
+        str | None, typer.Option(help="The cluster, for tools that take one; else as for every other command.")
     ] = None,
+    directory: Directory = HERE,
 ) -> None:
     """Run a stock Kafka tool: kafka-topics.sh is `pipeline kafka topics`. Arguments and exit status are passed on.
 
-    Example: pipeline kafka consumer-groups --describe --all-groups
+    Options of ours go before the tool's name. Example: pipeline kafka consumer-groups --describe --all-groups
     """
     from pipeline.embedded.tools import run_tool  # noqa: PLC0415 - an optional extra, and no other command wants it
 
-    raise typer.Exit(run_tool(tool, context.args, bootstrap_server))
+    address = connected(directory, bootstrap_server).settings.kafka.bootstrap_servers
+    raise typer.Exit(run_tool(tool, context.args, address))
 
 
 def register(app: typer.Typer) -> None:

@@ -13,9 +13,13 @@ import typer
 
 from pipeline import __version__
 from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, serve, subs, tail, topics
-from pipeline.errors import AddressBlocked, Conflict, PipelineError
+from pipeline.errors import AddressBlocked, BrokerUnavailable, Conflict, PipelineError
 
 FAILED, CHANGES, REFUSED = 1, 2, 3
+WHERE_KAFKA = (
+    "`pipeline config` shows which Kafka that was (kafka.bootstrap_servers); name another with --bootstrap-servers or "
+    "PIPELINE_BOOTSTRAP_SERVERS, or start one with `pipeline dev`"
+)
 
 
 def build_program() -> typer.Typer:
@@ -58,6 +62,9 @@ def run(arguments: list[str]) -> int:
     except (Conflict, AddressBlocked) as error:
         typer.echo(f"refused: {error}", err=True)
         return REFUSED
+    except BrokerUnavailable as error:
+        typer.echo(f"error: no answer from Kafka: {error}\n{WHERE_KAFKA}", err=True)
+        return FAILED
     except PipelineError as error:
         typer.echo(f"error: {error}", err=True)
         return FAILED

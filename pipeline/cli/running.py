@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, or_local
+
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.wiring import Node
@@ -32,6 +34,13 @@ def configured(
     return load_config(directory, os.environ, flags, base)
 
 
+def connected(directory: Path, bootstrap: str | None) -> Config:
+    """The configuration of a command that talks to Kafka: the one named, else the one `pipeline dev` runs here."""
+    config = configured(directory, {BOOTSTRAP_SERVERS: bootstrap})
+    found = or_local(directory, config.origins)
+    return config if found is None else configured(directory, {BOOTSTRAP_SERVERS: found})
+
+
 def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awaitable[T]]) -> T:
     """Run ``work`` with a started node and stop it; the usual frame of a command that looks or changes something."""
     import uvloop  # noqa: PLC0415 - the same
@@ -40,7 +49,7 @@ def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awa
     from pipeline.wiring import started  # noqa: PLC0415 - the same
 
     configure_logs("text", level=40)
-    config = configured(directory, {("kafka", "bootstrap_servers"): bootstrap})
+    config = connected(directory, bootstrap)
 
     async def run() -> T:
         async with started(config) as node:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, data_dir_of
 from pipeline.cli.running import HERE, Bootstrap, Directory, configured
 from pipeline.errors import DeclarationInvalid
 
@@ -67,7 +68,7 @@ def bridge(directory: Directory = HERE, bootstrap: Bootstrap = None, logs: Logs 
 
 def _config(directory: Path, bootstrap: str | None, host: str | None, port: int | None) -> Config:
     flags: dict[tuple[str, ...], object] = {
-        ("kafka", "bootstrap_servers"): bootstrap,
+        BOOTSTRAP_SERVERS: bootstrap,
         ("gateway", "host"): host,
         ("gateway", "port"): port,
     }
@@ -95,9 +96,9 @@ async def _dev(directory: Path, port: int | None, kafka_port: int) -> None:
     if not config.settings.secrets.keys:
         ensure_key_file(config.path(config.settings.secrets.key_file))
     async with contextlib.AsyncExitStack() as stack:
-        if ("kafka", "bootstrap_servers") not in config.origins:
+        if BOOTSTRAP_SERVERS not in config.origins:
             servers = await stack.enter_async_context(_embedded(directory, kafka_port))
-            config = configured(directory, {**flags, ("kafka", "bootstrap_servers"): servers}, base)
+            config = configured(directory, {**flags, BOOTSTRAP_SERVERS: servers}, base)
         await _serve(config, gateway=True, bridge=True, apply=True)
 
 
@@ -105,7 +106,7 @@ async def _dev(directory: Path, port: int | None, kafka_port: int) -> None:
 async def _embedded(directory: Path, port: int) -> AsyncIterator[str]:
     from pipeline.embedded import EmbeddedKafka, EmbeddedSettings  # noqa: PLC0415 - an optional extra
 
-    settings = EmbeddedSettings(data_dir=directory / ".pipeline" / "kafka", port=port)
+    settings = EmbeddedSettings(data_dir=data_dir_of(directory), port=port)
     async with EmbeddedKafka(settings, lambda line: typer.echo(line, err=True)) as broker:
         yield broker.bootstrap_servers
 

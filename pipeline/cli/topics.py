@@ -30,7 +30,7 @@ def list_topics(directory: Directory = HERE, bootstrap: Bootstrap = None, as_jso
         states = await node.admin.describe(names)
         places = [(name, number) for name, state in states.items() for number in range(state.partitions)]
         first, last = await node.admin.offsets(places, "earliest"), await node.admin.offsets(places, "latest")
-        events = {name: 0 for name in states}
+        events = dict.fromkeys(states, 0)
         for place in places:
             events[place[0]] += last[place] - first[place]
         absent = [name for name in node.declared if name not in states]
