@@ -154,8 +154,7 @@ class Admin:
 
     async def group_state(self, name: str) -> str:
         """``Empty`` (offsets, no members), ``Stable`` and the like (members), or ``Dead`` (there is no such group)."""
-        asked = self._open.raw.describe_consumer_groups([name], request_timeout=self._timeout_s)
-        answer = await self._one(asked)
+        answer = await self._one(self._open.raw.describe_consumer_groups([name], request_timeout=self._timeout_s))
         if _is(answer, KafkaError.GROUP_ID_NOT_FOUND):
             return "Dead"
         state = _answered(answer, f"describe group {name}").state

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.hooks import Hooks
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.producer import Producer
+from pipeline.kafka.table import LogTable, Tables
 
 
 class Cluster(NamedTuple):
@@ -94,3 +96,44 @@ async def admin(real: Cluster) -> AsyncIterator[Admin]:
     made = Admin(real.settings)
     yield made
     made.close()
+
+
+@dataclass
+class Process:
+    """What one process of ours would have: nothing is shared with another but the cluster."""
+
+    producer: Producer
+    admin: Admin
+    tables: Tables
+
+    async def stop(self) -> None:
+        await self.tables.stop()
+        await self.producer.stop()
+        self.admin.close()
+
+
+Begin = Callable[[], Awaitable[Process]]
+
+
+@pytest.fixture
+async def begin(real: Cluster) -> AsyncIterator[Begin]:
+    """Begins processes; all are stopped at the end."""
+    running: list[Process] = []
+
+    async def process() -> Process:
+        producer, admin = Producer(real.settings), Admin(real.settings)
+        await producer.start()
+        running.append(Process(producer, admin, Tables(real.settings, producer, admin)))
+        return running[-1]
+
+    yield process
+    for each in running:
+        await each.stop()
+
+
+@pytest.fixture
+async def table(begin: Begin, topic_name: str) -> LogTable:
+    """A table of a process of its own, started."""
+    made = (await begin()).tables.table(topic_name)
+    await made.start()
+    return made
