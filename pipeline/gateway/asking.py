@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -70,31 +70,44 @@ def if_match(request: Request) -> str | None:
     return text.strip().removeprefix("W/").strip('"') if text is not None else None
 
 
-async def body_of(request: Request, bytes_max: int, limit: str) -> bytes:
-    """The body, at most ``bytes_max`` of it; ``limit`` is the name of the setting that says so.
+class BodyLimit(NamedTuple):
+    """How large a body may be, the name of the setting that says so, and how long it may take to come."""
+
+    bytes_max: int
+    setting: str
+    wait_s: float
+
+
+async def body_of(request: Request, limit: BodyLimit) -> bytes:
+    """The body, whole, within ``limit``.
 
     Refused before it is read where its length is told, while it streams in otherwise. Encoded bodies are not taken:
-    what they unpack to could not be bounded by their length.
+    what they unpack to could not be bounded by their length. One that does not come in time is given up, so that
+    clients that send nothing hold nothing.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise GatewayRefusal("unsupported-media-type", "send the body without content-encoding")
     told = request.headers.get("content-length", "0")
-    too_large = PayloadTooLarge("body", f"{told} bytes", f"at most {bytes_max} bytes ({limit})")
-    if told.isdigit() and int(told) > bytes_max:
+    too_large = PayloadTooLarge("body", f"{told} bytes", f"at most {limit.bytes_max} bytes ({limit.setting})")
+    if told.isdigit() and int(told) > limit.bytes_max:
         raise too_large
     chunks: list[bytes] = []
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        if received > bytes_max:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(limit.wait_s):
+            async for chunk in request.stream():
+                received += len(chunk)
+                if received > limit.bytes_max:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise GatewayRefusal("body-late", f"the body did not come within {limit.wait_s:g} s", retryable=True) from None
     return b"".join(chunks)
 
 
-async def json_object_of(request: Request, bytes_max: int, limit: str) -> dict[str, Any]:
+async def json_object_of(request: Request, limit: BodyLimit) -> dict[str, Any]:
     """The body as a JSON object; an empty body is an empty object."""
-    body = await body_of(request, bytes_max, limit)
+    body = await body_of(request, limit)
     if not body:
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()

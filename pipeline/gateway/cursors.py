@@ -37,8 +37,7 @@ class Cursors:
         """201 when it is new, 200 when it stands there so already, 409 for another declaration."""
         query_of(request)
         name = str(request.path_params["name"])
-        limits = self._parts.limits
-        declared = await json_object_of(request, limits.declaration_bytes_max, "declaration_bytes_max")
+        declared = await json_object_of(request, self._parts.limits.declaration)
         status, created = await self._parts.cursors.put(name, declared)
         return json_response(_shown(status), 201 if created else 200, etag=status.version)
 
@@ -59,10 +58,7 @@ class Cursors:
         """204 when it moved, 200 when it stood there already."""
         query_of(request)
         name = _name(request)
-        limits = self._parts.limits
-        asked = body_as(
-            CommitBody, await json_object_of(request, limits.declaration_bytes_max, "declaration_bytes_max")
-        )
+        asked = body_as(CommitBody, await json_object_of(request, self._parts.limits.declaration))
         advanced = await self._parts.cursors.commit(name, asked.cursor, force=asked.force, if_match=if_match(request))
         return Response(status_code=204) if advanced else json_response({"advanced": False})
 

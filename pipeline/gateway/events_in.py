@@ -35,8 +35,7 @@ class EventsIn:
         topic = exposed_topic(request)
         mode = _mode(request)
         batch = mode == "batch"
-        bytes_max = self._limits.batch_bytes_max if batch else self._limits.body_bytes_max
-        body = await body_of(request, bytes_max, "batch_bytes_max" if batch else "body_bytes_max")
+        body = await body_of(request, self._limits.batch if batch else self._limits.event)
         with self._held(len(body)):
             if batch:
                 return await self._publish_batch(request, topic, body)
@@ -112,7 +111,7 @@ def _mode(request: Request) -> str:
 
 def _key(request: Request) -> bytes | None:
     text = request.headers.get("event-key")
-    return decode_http_header_value(text).encode() if text is not None else None
+    return decode_http_header_value(text, field="Event-Key").encode() if text is not None else None
 
 
 def _location(position: Position) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pipeline.faces import Catalogue, Log, TopicAdmin
+from pipeline.gateway.asking import BodyLimit
 from pipeline.publish import Publisher
 from pipeline.pull import NamedCursors, Reader
 from pipeline.redrive import DeadLetters, Redrives
@@ -30,6 +31,19 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
     declaration_bytes_max: int = 262_144
     long_polls_max: int = 1000
     publish_bytes_max: int = 67_108_864
+    body_wait_s: float = 30.0
+
+    @property
+    def event(self) -> BodyLimit:
+        return BodyLimit(self.body_bytes_max, "body_bytes_max", self.body_wait_s)
+
+    @property
+    def batch(self) -> BodyLimit:
+        return BodyLimit(self.batch_bytes_max, "batch_bytes_max", self.body_wait_s)
+
+    @property
+    def declaration(self) -> BodyLimit:
+        return BodyLimit(self.declaration_bytes_max, "declaration_bytes_max", self.body_wait_s)
 
 
 @dataclass(frozen=True, kw_only=True)

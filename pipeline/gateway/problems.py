@@ -27,6 +27,7 @@ class Meaning(NamedTuple):
 MEANINGS: Mapping[str, Meaning] = {
     "address-blocked": Meaning(422, "The endpoint's address may not be called"),
     "append-failed": Meaning(500, "Kafka refused the append"),
+    "body-late": Meaning(408, "The body did not come in time"),
     "broker-unavailable": Meaning(503, "Kafka does not answer"),
     "conflict": Meaning(409, "The state of things forbids it"),
     "cursor-epoch": Meaning(410, "The topic was deleted and created again"),

@@ -140,8 +140,7 @@ class RunRoutes:
 
     async def _body(self, request: Request) -> dict[str, Any]:
         query_of(request)
-        limits = self._parts.limits
-        return await json_object_of(request, limits.declaration_bytes_max, "declaration_bytes_max")
+        return await json_object_of(request, self._parts.limits.declaration)
 
     def _begun(self, stamped: StampedRun, count: int) -> Response:
         run = stamped.run

@@ -43,8 +43,7 @@ class SubscriptionRoutes:
 
     async def put(self, request: Request) -> Response:
         query_of(request)
-        limits = self._parts.limits
-        declared = await json_object_of(request, limits.declaration_bytes_max, "declaration_bytes_max")
+        declared = await json_object_of(request, self._parts.limits.declaration)
         name = str(request.path_params["name"])
         outcome = await self._subscriptions.put(name, declared, if_match(request))
         shown = _shown(outcome.row)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
 from pipeline.gateway import GatewayLimits
 from pipeline.pull import ReaderSettings
+from pipeline.record import Position
 from tests.fakes.house import GatewayHouse
 from tests.unit.gateway.answered import problem_of
 
@@ -295,3 +297,38 @@ async def test_a_tombstone_is_an_event_that_deletes(house: GatewayHouse) -> None
     house.log.append("orders", None, key=b"k", partition=0)
     (event,) = (await house.call("GET", EVENTS)).json()
     assert event["method"] == "DELETE" and "data" not in event
+
+
+async def test_a_body_that_does_not_come_is_given_up() -> None:
+    house = GatewayHouse(limits=GatewayLimits(body_wait_s=0.01))
+    house.log.create("orders", 2)
+    answer = await house.call("POST", EVENTS, headers={**BINARY, "content-length": "20"}, body=iter([]))
+    assert problem_of(answer) == (408, "body-late")
+    assert records(house) == 0
+
+
+async def test_a_key_that_is_no_text_is_named(house: GatewayHouse) -> None:
+    answer = await house.call("POST", EVENTS, headers={**BINARY, "event-key": "%FF"}, body=b"{}")
+    assert problem_of(answer) == (422, "event-invalid")
+    assert answer.json()["errors"][0]["pointer"] == "Event-Key"
+
+
+async def test_what_is_being_written_at_once_is_bounded() -> None:
+    house = GatewayHouse(limits=GatewayLimits(publish_bytes_max=10))
+    house.log.create("orders", 2)
+    real = house.producer.append
+    acked = asyncio.Event()
+
+    async def slow(topic: str, **record: Any) -> Position:
+        await acked.wait()
+        return await real(topic, **record)
+
+    house.producer.append = slow  # type: ignore[method-assign]  # a broker that takes its time
+    first = asyncio.ensure_future(house.call("POST", EVENTS, headers=BINARY, body=b'{"n": 12345678}'))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    second = await house.call("POST", EVENTS, headers=BINARY, body=b"{}")
+    assert problem_of(second) == (503, "overloaded") and second.headers["retry-after"] == "1"
+    acked.set()
+    assert (await first).status == 201
+    assert (await house.call("POST", EVENTS, headers=BINARY, body=b"{}")).status == 201
