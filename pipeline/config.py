@@ -25,7 +25,7 @@ from pipeline.errors import DeclarationInvalid
 from pipeline.gateway.parts import GatewayLimits
 from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.view import ViewSettings
-from pipeline.names import check_namespace
+from pipeline.names import DEFAULT_NAMESPACE, check_namespace
 from pipeline.push.parts import BridgeSettings
 
 FILE_NAME = "pipeline.toml"
@@ -91,7 +91,7 @@ class SecretsSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything, by section."""
 
-    namespace: str = "app"
+    namespace: str = DEFAULT_NAMESPACE
     kafka: KafkaSettings = msgspec.field(default_factory=KafkaSettings)
     gateway: GatewaySettings = msgspec.field(default_factory=GatewaySettings)
     limits: GatewayLimits = msgspec.field(default_factory=GatewayLimits)

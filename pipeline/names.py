@@ -55,3 +55,15 @@ def topic_id_bytes(topic_id: str) -> bytes:
     if not _TOPIC_ID.match(topic_id):
         raise DeclarationInvalid("topic id", topic_id, "22 characters of base64url, as Kafka writes a topic id")
     return base64.urlsafe_b64decode(topic_id + "==")
+
+
+DEFAULT_NAMESPACE = "app"
+
+
+def state_topic_of(namespace: str, table: str) -> str:
+    """Our own topic ``table`` of a namespace: ``_pipeline-<table>``, with the namespace in it where it is not the
+    usual one.
+
+    Namespaces that share a cluster share nothing else: not subscriptions, not attempts, not schemas.
+    """
+    return f"_pipeline-{table}" if namespace == DEFAULT_NAMESPACE else f"_pipeline-{namespace}-{table}"

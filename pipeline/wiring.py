@@ -20,8 +20,9 @@ from pipeline.kafka.catalog import Catalog
 from pipeline.kafka.journal import Journal
 from pipeline.kafka.offsets import GroupOffsets
 from pipeline.kafka.producer import Producer
-from pipeline.kafka.table import Tables
+from pipeline.kafka.table import LogTable, Tables
 from pipeline.kafka.view import LogView
+from pipeline.names import state_topic_of
 from pipeline.publish import Publisher
 from pipeline.pull import CursorKeeper, KeeperSettings, NamedCursors, Reader, Rendering
 from pipeline.push.parts import WorkerParts
@@ -40,13 +41,7 @@ from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
 from pipeline.topics.declarations import load_schemas, load_topics
 
-SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = (
-    "_pipeline-subscriptions",
-    "_pipeline-runs",
-    "_pipeline-cursors",
-    "_pipeline-schemas",
-    "_pipeline-parked",
-)
+SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = "subscriptions", "runs", "cursors", "schemas", "parked"
 
 
 class Node:
@@ -68,7 +63,9 @@ class Node:
         self.view = LogView(settings.kafka, settings.view, self.hooks)
         self.registry: Registry = self._registry()
         self.publisher = Publisher(self.producer, self.catalog, self.declared, self.registry)
-        self.reader = Reader(self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type, self.registry))
+        self.reader = Reader(
+            self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type, self.registry)
+        )
         self._journal = Journal(settings.kafka, self.hooks)
         self._undo = contextlib.AsyncExitStack()
         self.worker: Worker | None = None
@@ -90,9 +87,9 @@ class Node:
         await self.producer.start()
         self._undo.push_async_callback(self.producer.stop)
         self._undo.push_async_callback(self.tables.stop)
-        await asyncio.gather(*(self.tables.table(name).start() for name in (SUBSCRIPTIONS, RUNS, CURSORS, PARKED)))
+        await asyncio.gather(*(self.table(name).start() for name in (SUBSCRIPTIONS, RUNS, CURSORS, PARKED)))
         if not self.settings.registry.url:
-            await self.tables.table(SCHEMAS).start()
+            await self.table(SCHEMAS).start()
         self._undo.push_async_callback(self.registry.close)
         await self.view.start()
         self._undo.push_async_callback(self.view.stop)
@@ -104,6 +101,10 @@ class Node:
             self.worker = None
         await self._undo.aclose()
 
+    def table(self, name: str) -> LogTable:
+        """One of this namespace's tables."""
+        return self.tables.table(state_topic_of(self.settings.namespace, name))
+
     # -- parts over the started ones ---------------------------------------------------------------------------------
 
     @property
@@ -113,7 +114,7 @@ class Node:
     @property
     def subscriptions(self) -> Subscriptions:
         return Subscriptions(
-            SubscriptionTables(self.tables.table(SUBSCRIPTIONS), self.tables.table(CURSORS)),
+            SubscriptionTables(self.table(SUBSCRIPTIONS), self.table(CURSORS)),
             self.admin,
             self.offsets,
             keyring=self.keyring,
@@ -124,19 +125,19 @@ class Node:
     @property
     def cursors(self) -> NamedCursors:
         return NamedCursors(
-            self.tables.table(CURSORS),
+            self.table(CURSORS),
             self.offsets,
             self.admin,
             self.reader,
             namespace=self.settings.namespace,
-            taken=lambda name: self.tables.table(SUBSCRIPTIONS).get(name) is not None,
+            taken=lambda name: self.table(SUBSCRIPTIONS).get(name) is not None,
             now_ms=_now_ms,
         )
 
     @property
     def runs(self) -> Runs:
         return Runs(
-            self.tables.table(RUNS),
+            self.table(RUNS),
             self.offsets,
             namespace=self.settings.namespace,
             now_ms=_now_ms,
@@ -173,9 +174,9 @@ class Node:
                 admin=self.admin,
                 producer=self.producer,
                 journal=self._journal,
-                subscriptions=self.tables.table(SUBSCRIPTIONS),
-                runs=self.tables.table(RUNS),
-                parked=self.tables.table(PARKED),
+                subscriptions=self.table(SUBSCRIPTIONS),
+                runs=self.table(RUNS),
+                parked=self.table(PARKED),
                 keyring=self.keyring,
                 guard=self.guard,
                 hooks=self.hooks,
@@ -236,7 +237,7 @@ class Node:
             return RemoteRegistry(
                 RemoteSettings(url=self.settings.registry.url, timeout_s=self.settings.registry.timeout_s)
             )
-        return LocalRegistry(self.tables.table(SCHEMAS))
+        return LocalRegistry(self.table(SCHEMAS))
 
 
 @contextlib.asynccontextmanager

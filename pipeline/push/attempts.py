@@ -1,8 +1,8 @@
 """Attempt records: one line of JSON per attempt, appended to the attempts topic, keyed by subscription.
 
 ``{"subscription": …, "run": …, "topic": …, "partition": 3, "offset": 42, "id": "evt_…", "attempt": 1, "status": 204,
-"verdict": "delivered", "ms": 12, "at": 1795227092795, "error": …}``; ``run`` only of replays and redrives, ``error`` only of
-failures, ``status`` 0 when no status line came, ``at`` unix milliseconds when it ended.
+"verdict": "delivered", "ms": 12, "at": 1795227092795, "error": …}``; ``run`` only of replays and redrives, ``error``
+only of failures, ``status`` 0 when no status line came, ``at`` unix milliseconds when it ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 from pipeline.delivery.verdict import Verdict, VerdictKind
 from pipeline.record import Record
 
-TOPIC = "_pipeline-attempts"
+TABLE = "attempts"
 
 
 class Appends(Protocol):
@@ -27,10 +27,10 @@ class AttemptWriter:
     """Writes the attempts of one run. What does not change between attempts is rendered once: this runs per delivery."""
 
     def __init__(
-        self, journal: Appends, subscription: str, run_id: str | None, id_prefix: Callable[[str], str]
+        self, journal: Appends, topic: str, subscription: str, run_id: str | None, id_prefix: Callable[[str], str]
     ) -> None:
         run = b"" if run_id is None else b',"run":' + orjson.dumps(run_id)
-        self._write, self._id_prefix = journal.write, id_prefix
+        self._write, self._topic, self._id_prefix = journal.write, topic, id_prefix
         self._key = subscription.encode()
         self._head = b'{"subscription":' + orjson.dumps(subscription) + run + b',"topic":'
         self._topics: dict[str, tuple[bytes, bytes]] = {}
@@ -54,7 +54,7 @@ class AttemptWriter:
             time.time() * 1000,
             tail,
         )
-        self._write(TOPIC, self._key, line)
+        self._write(self._topic, self._key, line)
 
     def _learn(self, topic: str) -> tuple[bytes, bytes]:
         known = (self._head + orjson.dumps(topic) + b',"partition":', self._id_prefix(topic).encode())

@@ -8,11 +8,17 @@ import orjson
 
 from pipeline.kafka.producer import Producer
 
-TOPIC = "_pipeline-audit"
+TABLE = "audit"
 
 
-def audit(producer: Producer, who: str, what: str, name: str, **facts: object) -> None:
-    """Append one audit record; nothing waits for it."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    line = orjson.dumps({"at": now, "who": who, "what": what, "name": name, **facts})
-    producer.append_soon(TOPIC, key=name.encode(), value=line)
+class Audit:
+    """Appends audit records; nothing waits for them."""
+
+    def __init__(self, producer: Producer, topic: str, who: str) -> None:
+        self._producer, self._topic, self._who = producer, topic, who
+
+    def tell(self, what: str, name: str, **facts: object) -> None:
+        """``who`` did ``what`` to ``name``, just now."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = orjson.dumps({"at": now, "who": self._who, "what": what, "name": name, **facts})
+        self._producer.append_soon(self._topic, key=name.encode(), value=line)

@@ -17,6 +17,7 @@ from pipeline.kafka.offsets import GroupOffsets
 from pipeline.kafka.producer import Producer
 from pipeline.kafka.table import LogTable
 from pipeline.kafka.view import LogView
+from pipeline.names import DEFAULT_NAMESPACE
 from pipeline.sealing import KeyRing
 
 
@@ -29,7 +30,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     runs are read back this often, so that a tool's reset is honoured within 10 s.
     """
 
-    namespace: str = "app"
+    namespace: str = DEFAULT_NAMESPACE
     instance: str = "worker"
     session_timeout_s: float = 30.0
     drain_s: float = 10.0

@@ -20,6 +20,8 @@ from pipeline.delivery.limiter import LimiterSettings
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
 from pipeline.errors import PipelineError
+from pipeline.names import state_topic_of
+from pipeline.push import attempts
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.burial import Burial
 from pipeline.push.intake import Intake
@@ -52,7 +54,13 @@ class Run:
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(parts.view, reading, self.core, parts.hooks, on_ready=self.wake, on_broken=self._broken)
         self._burial = Burial(parts.producer, reading)
-        self._attempts = AttemptWriter(parts.journal, reading.spec.name, reading.run_id, id_prefix)
+        self._attempts = AttemptWriter(
+            parts.journal,
+            state_topic_of(settings.namespace, attempts.TABLE),
+            reading.spec.name,
+            reading.run_id,
+            id_prefix,
+        )
         self._on_attempt = parts.hooks.on_attempt
         self._reject_status = frozenset(reading.spec.retry.reject_status)
         self._loop = asyncio.get_running_loop()
@@ -76,14 +84,14 @@ class Run:
 
     def _assign(self, place: Place, pointer: Pointer) -> None:
         wall = wall_minus_monotonic()
-        attempts = {offset: (n, first_at - wall) for offset, (n, first_at) in pointer.attempts.items()}
+        counts = {offset: (n, first_at - wall) for offset, (n, first_at) in pointer.attempts.items()}
         prefix = parked_key(self.reading.group, place, b"")
         parked = {
             _parked_bytes(name.removeprefix(prefix)): row.value.decode()
             for name, row in self._parts.parked.rows().items()
             if name.startswith(prefix)
         }
-        self.core.assign(place, pointer.offset, finished=pointer.finished, attempts=attempts, parked=parked)
+        self.core.assign(place, pointer.offset, finished=pointer.finished, attempts=counts, parked=parked)
 
     async def drain(self, places: list[Place], drain_s: float) -> None:
         """Begin nothing more for ``places`` and wait up to ``drain_s`` for what is in flight."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from pipeline.push.audit import audit
+from pipeline.names import state_topic_of
+from pipeline.push import audit
+from pipeline.push.audit import Audit
 from pipeline.push.commits import Committer
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.pointers import PointerKeeper
@@ -30,6 +32,7 @@ class RunKeeper:
         self._parts, self._settings, self._still_owned = parts, settings, still_owned
         self.keeper = PointerKeeper(parts.offsets, reading.group, settings.instance)
         self._committer = Committer(run, self.keeper, parts, settings, may_act)
+        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
         self.topic_ids: dict[str, str] = {}
 
     @property
@@ -86,7 +89,7 @@ class RunKeeper:
             self._parts.hooks.on_fenced(self.reading.group)
         for place in settled.moved:
             self._parts.hooks.on_moved(self.reading.group, *place, self.run.core.commit_of(place).offset)
-            audit(self._parts.producer, self._settings.instance, "cursor-moved", self.reading.group, place=list(place))
+            self._audit.tell("cursor-moved", self.reading.group, place=list(place))
         self.lose([*settled.newer, *settled.moved])
         return settled.moved
 

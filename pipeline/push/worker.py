@@ -17,7 +17,9 @@ import msgspec
 from pipeline.errors import LogError, PipelineError, VersionConflict
 from pipeline.kafka.membership import Membership, MembershipSettings
 from pipeline.kafka.table import LogTable
+from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
+from pipeline.push.audit import Audit
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
 from pipeline.push.run import Run
@@ -41,6 +43,7 @@ class Worker:
         self._owned: set[Place] = set()
         self._keepers: dict[str, RunKeeper] = {}
         self._stops: dict[str, tuple[Reading, str, str]] = {}
+        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
         self._id_prefixes: dict[str, str] = {}
         self._dirty = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -57,10 +60,10 @@ class Worker:
 
     async def start(self) -> None:
         """Make the bridge's own topics where they are missing and join the group."""
-        for topic in (attempts.TOPIC, audit.TOPIC):
-            await self._parts.admin.create(topic, partitions=1)
-        for table in (self._parts.subscriptions, self._parts.runs):
-            self._unwatch.append(table.watch(lambda _key, _row: self._dirty.set()))
+        for table in (attempts.TABLE, audit.TABLE):
+            await self._parts.admin.create(state_topic_of(self._settings.namespace, table), partitions=1)
+        for rows in (self._parts.subscriptions, self._parts.runs):
+            self._unwatch.append(rows.watch(lambda _key, _row: self._dirty.set()))
         self.membership.start()
         self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._settle_all())]
         self._dirty.set()
@@ -217,7 +220,7 @@ class Worker:
             self._stops.pop(group, None)
 
     async def _record_stop(self, reading: Reading, state: str, reason: str) -> None:
-        audit.audit(self._parts.producer, self._settings.instance, state, reading.group, reason=reason)
+        self._audit.tell(state, reading.group, reason=reason)
         if reading.run is not None and state != "gone":
             changed = msgspec.structs.replace(reading.run, state="done" if state == "done" else "cancelled")
             await _replace(self._parts.runs, reading.run.id, reading.run, changed)
