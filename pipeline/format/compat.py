@@ -34,15 +34,35 @@ def is_backward_compatible(new_json: str, old_json: str) -> list[str]:
 def _parsed(schema_json: str) -> Schema:
     read_schema(schema_json)
     try:
-        return parse(json.dumps(_without_logical_types(json.loads(schema_json))))
+        return parse(json.dumps(_bare(json.loads(schema_json))))
     except AvroException as error:
         raise DeclarationInvalid("schema", schema_json, f"an Avro schema ({error})") from None
 
 
-def _without_logical_types(declared: Any) -> Any:
-    """The schema without ``logicalType``: the package warns of those it does not know."""
-    if isinstance(declared, dict):
-        return {name: _without_logical_types(inner) for name, inner in declared.items() if name != "logicalType"}
+def _bare(declared: Any) -> Any:
+    """The schema with only what the rules look at: the package warns of other things, or will not have them."""
     if isinstance(declared, list):
-        return [_without_logical_types(inner) for inner in declared]
-    return declared
+        return [_bare(branch) for branch in declared]
+    if not isinstance(declared, dict):
+        return declared
+    kind = declared["type"]
+    if isinstance(kind, dict | list):
+        return _bare(kind)
+    bare = {name: declared[name] for name in ("name", "namespace", "symbols", "size") if name in declared}
+    bare |= {name: _bare(declared[name]) for name in ("items", "values") if kind == _HOLDERS[name] and name in declared}
+    if isinstance(declared.get("aliases"), list):
+        bare["aliases"] = declared["aliases"]
+    if kind in ("record", "error"):
+        return bare | {"type": "record", "fields": [_bare_field(field) for field in declared["fields"]]}
+    if kind == "enum" and declared.get("default") in declared["symbols"]:
+        bare["default"] = declared["default"]
+    return bare | {"type": kind} if kind in _COMPLEX else kind
+
+
+_HOLDERS = {"items": "array", "values": "map"}
+_COMPLEX = ("array", "map", "enum", "fixed")
+
+
+def _bare_field(field: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: field[name] for name in ("name", "default", "aliases") if name in field}
+    return kept | {"type": _bare(field["type"])}
