@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Callable
 
@@ -14,10 +15,14 @@ from tests.fakes.log import MemoryLog
 class FakeFeed:
     def __init__(self, view: FakeView, place: tuple[str, int], offset: int, on_ready: Callable[[], None]) -> None:
         self.view, self.place, self.position, self.on_ready = view, place, offset, on_ready
-        self.closed = False
+        self.closed = self.fetched = False
 
     def take(self, records_max: int) -> Slice | None:
         assert not self.closed, "a closed feed was read"
+        if self.view.slow and not self.fetched:
+            self.fetched = True
+            asyncio.get_running_loop().call_later(0.001, self._ready)
+            return None
         topic, partition = self.place
         part = self.view.log.topics[topic].partitions[partition]
         if self.position > part.end:
@@ -53,10 +58,14 @@ class FakeFeed:
 
 
 class FakeView:
-    """``feeds_open`` tells of feeds that nobody closed; ``knows_ends=False`` is a view that has just begun."""
+    """``feeds_open`` tells of feeds that nobody closed.
 
-    def __init__(self, log: MemoryLog, *, knows_ends: bool = True) -> None:
-        self.log, self.knows_ends = log, knows_ends
+    ``knows_ends=False`` is a view that has just begun, ``slow=True`` one whose feeds must fetch before they have
+    anything.
+    """
+
+    def __init__(self, log: MemoryLog, *, knows_ends: bool = True, slow: bool = False) -> None:
+        self.log, self.knows_ends, self.slow = log, knows_ends, slow
         self.feeds_open = 0
 
     def feed(self, topic: str, partition: int, offset: int, on_ready: Callable[[], None]) -> FakeFeed:

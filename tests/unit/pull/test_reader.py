@@ -152,6 +152,34 @@ async def test_a_long_poll_ends_empty_when_its_time_is_up(house: House) -> None:
     assert (page.events, page.caught_up, page.next_cursor) == ([], True, start)
 
 
+async def test_no_poll_waits_longer_than_the_cap() -> None:
+    house = House(ReaderSettings(wait_s_max=0.01))
+    house.fill("orders", 1, 1)
+    async with asyncio.timeout(5):
+        assert (await house.read("latest", wait_s=30.0)).events == []
+
+
+async def test_a_reader_behind_the_end_is_not_told_that_there_is_nothing(house: House) -> None:
+    house.fill("orders", 3, 4)
+    house.view.slow = True
+    page = await house.read("earliest")
+    assert page.events
+
+
+async def test_a_page_waits_a_moment_for_partitions_that_are_about_to_have_something(house: House) -> None:
+    house.fill("orders", 3, 4)
+    house.view.slow = True
+    assert len((await house.read("earliest")).events) == 12
+
+
+async def test_a_view_that_cannot_fetch_in_time_gives_an_empty_page_that_is_not_caught_up() -> None:
+    house = House(ReaderSettings(settle_s=0.0))
+    house.fill("orders", 1, 4)
+    house.view.slow = True
+    page = await house.read("earliest")
+    assert (page.events, page.caught_up, page.lag) == ([], False, 4)
+
+
 async def test_a_cancelled_poll_closes_its_feeds(house: House) -> None:
     house.fill("orders", 3, 0)
     polling = asyncio.ensure_future(house.read("earliest", wait_s=30.0))
