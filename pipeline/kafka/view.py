@@ -10,108 +10,133 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
-
-from pipeline.errors import PipelineError
+from pipeline.errors import BrokerUnavailable, PipelineError
 from pipeline.hooks import Hooks
-from pipeline.kafka.calls import AdminCalls
-from pipeline.kafka.client import ClientConf, KafkaSettings, client_conf, translated
+from pipeline.kafka.client import ClientConf, KafkaSettings, client_conf
 from pipeline.kafka.reading.board import Board
 from pipeline.kafka.reading.feed import Feed, Gap, Slice
-from pipeline.kafka.reading.orders import TAIL, Bounds, LookUp, ViewSettings
+from pipeline.kafka.reading.lookups import LookUps
+from pipeline.kafka.reading.orders import REREAD, TAIL, Bounds, LookUp, ViewSettings
 from pipeline.kafka.reading.reader import Appended, Broken, Doubted, Ended, Lost, Reader, Refused, Said, Trouble
+from pipeline.kafka.reading.rereads import Rereads
 from pipeline.kafka.reading.stream import Place
 from pipeline.record import Record
 
 __all__ = ["Feed", "Gap", "LogView", "Slice", "ViewSettings"]
 
 TICK_S = 1.0
-EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]  # not typed
+RESTART_S = 1.0
 STOP_S = 10.0
 
 
 class LogView:
+    """Used on one event loop only. `start` it before the first feed, `stop` it when the last one is closed."""
+
     def __init__(self, settings: KafkaSettings, limits: ViewSettings | None = None, hooks: Hooks | None = None) -> None:
         self._settings, self._limits, self._hooks = settings, limits or ViewSettings(), hooks or Hooks()
         self._board = Board(self._limits, self._news)
+        self._rereads = Rereads(self._board.order, self._board.numbers)
         self._readers: dict[int, Reader] = {}
         self._looking_up: set[Place] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flushing = False
+        self._flush_due = self._rereads_due = False
+        # Readers that failed, until they begin again: orders for them are made anew then.
+        self._resting: dict[int, asyncio.TimerHandle] = {}
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._calls = AdminCalls(self._settings, "view")
-        self._board.tick(time.monotonic())
-        self._ticking = self._loop.create_task(self._tick())
+        self._lookups = LookUps(self._settings)
+        self._tick()
 
     async def stop(self) -> None:
-        self._ticking.cancel()
-        for task in (self._ticking, *self._tasks):
+        """End the threads; feeds that are still open get nothing new any more."""
+        for timer in (self._ticking, *self._resting.values()):
+            timer.cancel()
+        for task in self._tasks:
             task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._ticking
         readers, self._readers = list(self._readers.values()), {}
         for reader in readers:
             reader.stop()
         for reader in readers:
-            await asyncio.to_thread(reader.join, STOP_S)
+            if not await asyncio.to_thread(reader.join, STOP_S):
+                self._hooks.on_consumer_error(TimeoutError(f"reader {reader.number} does not stop"))
 
     def feed(self, topic: str, partition: int, offset: int, on_ready: Callable[[], None]) -> Feed:
         """Every record from ``offset`` on; never waits. Close it."""
         return self._board.open((topic, partition), offset, on_ready)
 
     async def fetch(self, topic: str, partition: int, offset: int) -> Record | None:
-        """The record at ``offset``, read again; None when it is there no longer (or never was)."""
-        found = self._board.find((topic, partition), offset)
+        """The record at ``offset``, read again; None when it is not on the log (any more).
+
+        Raises `BrokerUnavailable` when there is no answer in time, `TopicNotFound`, `LogError`.
+        """
+        place = (topic, partition)
+        found = self._board.find(place, offset)
         if found is not None:
             return found
-        ready = asyncio.Event()
-        feed = self.feed(topic, partition, offset, ready.set)
+        answered: asyncio.Future[Record | PipelineError | None] = self._loop.create_future()
+
+        def answer(outcome: Record | PipelineError | None) -> None:
+            if not answered.done():
+                answered.set_result(outcome)
+
+        self._rereads.want(place, offset, answer)
+        if not self._rereads_due:
+            self._rereads_due = True
+            self._loop.call_soon(self._begin_rereads)
         try:
-            while feed.position <= offset:
-                taken = feed.take(1)
-                if taken is None:
-                    ready.clear()
-                    await ready.wait()
-                elif taken.records and taken.records[0].offset == offset:
-                    return taken.records[0]
-            return None
+            outcome = await asyncio.wait_for(answered, self._settings.request_timeout_s)
+        except TimeoutError:
+            raise BrokerUnavailable(f"read {topic}/{partition}/{offset} again: no answer in time") from None
         finally:
-            feed.close()
+            self._rereads.forgo(place, offset, answer)
+        if isinstance(outcome, PipelineError):
+            raise outcome
+        return outcome
 
     def forget(self, topic: str, error: PipelineError) -> None:
         """Drop what is in memory of ``topic`` (it was deleted or made anew); its open feeds raise ``error``."""
-        for place in self._board.places():
-            if place[0] == topic:
-                self._board.forget(place, error)
+        for place in [place for place in self._board.parts if place[0] == topic]:
+            self._board.forget(place, error)
 
-    # Between the board and the threads.
+    def _begin_rereads(self) -> None:
+        self._rereads_due = False
+        self._rereads.begin()
+
+    # From the board to the threads and the feeds.
 
     def _news(self) -> None:
-        if not self._flushing:
-            self._flushing = True
+        if not self._flush_due:
+            self._flush_due = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         board = self._board
-        while board.orders or board.ready:
-            orders, board.orders = board.orders, []
-            for order in orders:
-                if isinstance(order, LookUp):
-                    if not self._looking_up:
-                        self._loop.call_soon(self._look_up)
-                    self._looking_up.add(order.place)
-                else:
-                    self._reader(order.reader).order(order)
-            ready, board.ready = board.ready, []
-            for feed in ready:
-                try:
-                    feed.on_ready()
-                except Exception as error:  # noqa: BLE001 - a reader's fault must not keep the others from their records
-                    self._loop.call_exception_handler({"message": "on_ready of a feed failed", "exception": error})
-        self._flushing = False
+        self._flush_due = True
+        try:
+            while board.orders or board.ready:
+                self._pass_orders_on()
+                ready, board.ready = board.ready, []
+                for feed in ready:
+                    self._call(feed)
+        finally:
+            self._flush_due = False
+
+    def _pass_orders_on(self) -> None:
+        orders, self._board.orders = self._board.orders, []
+        for order in orders:
+            if isinstance(order, LookUp):
+                if not self._looking_up:
+                    self._loop.call_soon(self._look_up)
+                self._looking_up.add(order.place)
+            elif order.reader not in self._resting:
+                self._reader(order.reader).order(order)
+
+    def _call(self, feed: Feed) -> None:
+        try:
+            feed.on_ready()
+        except Exception as error:  # noqa: BLE001 - one reader's fault must not keep the others from their records
+            self._loop.call_exception_handler({"message": "on_ready of a feed failed", "exception": error})
 
     def _reader(self, number: int) -> Reader:
         reader = self._readers.get(number)
@@ -121,100 +146,90 @@ class LogView:
         return reader
 
     def _conf(self, number: int) -> ClientConf:
-        is_tail = number == TAIL
-        role = "tail" if is_tail else f"backlog-{number}"
+        role = {TAIL: "tail", REREAD: "reread"}.get(number, f"backlog-{number}")
+        small = number == REREAD
         return {
             **client_conf(self._settings, role),
-            # The client wants a group; nothing is ever committed to it and nobody joins it.
+            # The client wants a group; nobody joins it and nothing is ever committed to it.
             "group.id": f"{self._settings.client_id}-{role}",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
-            # A stream leaves its backlog reader at the end of the log, which this wait delays.
-            "fetch.wait.max.ms": 100 if is_tail else 10,
-            "queued.max.messages.kbytes": max(1, self._limits.prefetch_bytes_max // 1024),
-            "fetch.queue.backoff.ms": 10,
+            # A stream leaves its backlog reader at the end of the log, and learns of the end after this wait.
+            "fetch.wait.max.ms": 100 if number == TAIL else 10,
+            "fetch.message.max.bytes": 65_536 if small else 262_144,
+            "queued.max.messages.kbytes": 128 if small else max(1, self._limits.prefetch_bytes_max // 1024),
+            "fetch.queue.backoff.ms": 5,
         }
 
+    # From the threads to the board.
+
     def _from_thread(self, reader: Reader, said: list[Said]) -> None:
-        # The loop is closed: nobody reads any more.
-        with contextlib.suppress(RuntimeError):
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
             self._loop.call_soon_threadsafe(self._said, reader, said)
 
     def _said(self, reader: Reader, said: list[Said]) -> None:
-        board = self._board
         if self._readers.get(reader.number) is not reader:
             return
-        self._flushing = True
-        for one in said:
-            match one:
-                case Appended(assignment, records, size_bytes):
-                    board.appended(assignment, records, size_bytes)
-                case Ended(assignment, offset):
-                    board.ended(assignment, offset)
-                case Refused(assignment):
-                    board.refused(assignment)
-                case Doubted(assignment):
-                    board.doubted(assignment)
-                case Broken(assignment, error):
-                    board.broken(assignment, error)
-                case Trouble(error):
-                    self._hooks.on_consumer_error(error)
-                case Lost(error):
-                    self._hooks.on_consumer_error(error)
-                    del self._readers[reader.number]
-                    self._loop.call_later(TICK_S, self._restart, reader.number)
+        self._flush_due = True
+        try:
+            for one in said:
+                self._take_over(reader, one)
+        except Exception as error:  # noqa: BLE001 - what was not taken over must not be passed by: read it again
+            self._replace(reader, error)
         reader.taken_over()
         self._flush()
 
-    def _restart(self, number: int) -> None:
-        self._board.restart(number)
+    def _take_over(self, reader: Reader, one: Said) -> None:
+        whose = self._rereads if reader.number == REREAD else self._board
+        match one:
+            case Appended(assignment, records, size_bytes):
+                whose.appended(assignment, records, size_bytes)
+            case Ended(assignment, offset):
+                whose.ended(assignment, offset)
+            case Refused(assignment):
+                whose.refused(assignment)
+            case Doubted(assignment):
+                whose.doubted(assignment)
+            case Broken(assignment, error):
+                whose.broken(assignment, error)
+            case Trouble(error):
+                self._hooks.on_consumer_error(error)
+            case Lost(cause):
+                self._replace(reader, cause)
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_S)
-            self._board.tick(time.monotonic())
+    def _replace(self, reader: Reader, error: Exception) -> None:
+        """The reader is of no use any more; another one takes its place, after a while."""
+        self._hooks.on_consumer_error(error)
+        reader.stop()
+        del self._readers[reader.number]
+        self._resting[reader.number] = self._loop.call_later(RESTART_S, self._begin_again, reader.number)
 
-    # Look-ups.
+    def _begin_again(self, number: int) -> None:
+        del self._resting[number]
+        whose = self._rereads if number == REREAD else self._board
+        whose.restart(number)
+
+    # The clock and look-ups.
+
+    def _tick(self) -> None:
+        self._ticking = self._loop.call_later(TICK_S, self._tick)
+        self._board.tick(time.monotonic())
+        self._rereads.tick()
+        self._hooks.on_view_bytes(*self._board.bytes_held())
 
     def _look_up(self) -> None:
         places, self._looking_up = self._looking_up, set()
-        task = self._loop.create_task(self._bounds(sorted(places)))
+        task = self._loop.create_task(self._ask(sorted(places)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _bounds(self, places: list[Place]) -> None:
-        low, end, high = await asyncio.gather(
-            self._offsets(places, EARLIEST, IsolationLevel.READ_UNCOMMITTED),
-            self._offsets(places, LATEST, IsolationLevel.READ_COMMITTED),
-            self._offsets(places, LATEST, IsolationLevel.READ_UNCOMMITTED),
-        )
-        for place in places:
-            answers = (low[place], end[place], high[place])
-            failed = next((answer for answer in answers if isinstance(answer, PipelineError)), None)
-            if failed is not None:
-                self._board.no_bounds(place, failed)
-            else:
-                self._board.bounds(place, Bounds(*(answer for answer in answers if isinstance(answer, int))))
-
-    async def _offsets(
-        self, places: list[Place], spec: OffsetSpec, isolation: IsolationLevel
-    ) -> dict[Place, int | PipelineError]:
-        requests = self._calls.raw.list_offsets(
-            {TopicPartition(*place): spec for place in places},
-            isolation_level=isolation,
-            request_timeout=self._calls.timeout_s,
-        )
-        answers = await self._calls.answers(requests)
-        found: dict[Place, int | PipelineError] = {}
-        for asked, answer in answers.items():
-            place = (asked.topic, asked.partition)
-            if isinstance(answer, KafkaException):
-                found[place] = translated(answer, f"look up {place[0]}/{place[1]}", topic=place[0])
-            elif isinstance(answer, Exception):
-                raise answer
-            else:
-                found[place] = answer.offset
-        return found
+    async def _ask(self, places: list[Place]) -> None:
+        for place, answer in (await self._lookups.bounds(places)).items():
+            for whose in (self._board, self._rereads):
+                if isinstance(answer, Bounds):
+                    whose.bounds(place, answer)
+                else:
+                    whose.no_bounds(place, answer)

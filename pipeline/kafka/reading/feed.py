@@ -41,7 +41,7 @@ class Keeper(Protocol):
     def took(self, feed: Feed, end_bytes: int) -> None: ...
     def waits(self, feed: Feed) -> None: ...
     def left(self, feed: Feed) -> None: ...
-    def end(self, feed: Feed) -> int | None: ...
+    def end(self) -> int | None: ...
 
 
 class Feed:
@@ -51,11 +51,11 @@ class Feed:
     the next offset and never goes back.
     """
 
-    __slots__ = ("_chunk", "_index", "_keeper", "error", "on_ready", "partition", "position", "stream", "topic")
+    __slots__ = ("_chunk", "_index", "_keeper", "error", "on_ready", "position", "stream")
 
-    def __init__(self, keeper: Keeper, topic: str, partition: int, offset: int, on_ready: Callable[[], None]) -> None:
+    def __init__(self, keeper: Keeper, offset: int, on_ready: Callable[[], None]) -> None:
         self._keeper = keeper
-        self.topic, self.partition, self.position, self.on_ready = topic, partition, offset, on_ready
+        self.position, self.on_ready = offset, on_ready
         self.error: PipelineError | None = None
         # ``stream`` is the keeper's: where this feed reads; None when closed or failed.
         self.stream: Stream | None = None
@@ -123,7 +123,7 @@ class Feed:
 
     def end(self) -> int | None:
         """The last known log end (what a read-committed reader can reach), or None when it is not known yet."""
-        return self._keeper.end(self)
+        return self._keeper.end()
 
     def close(self) -> None:
         """Give the place up; closing twice does no harm."""

@@ -16,13 +16,14 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from pipeline.errors import LogError, PipelineError, TopicNotFound
 from pipeline.kafka.client import ClientConf, translated
-from pipeline.kafka.reading.orders import TAIL, Flow, Order, Pause, Resume, Start, Stop
+from pipeline.kafka.reading.orders import REREAD, TAIL, Flow, Order, Pause, Resume, Start, Stop
 from pipeline.kafka.reading.stream import Place
 from pipeline.record import Record
 
 WAIT_S = 0.05
 UNDERWAY_MAX = 2
 BATCH_RECORDS_MAX = 500
+REREAD_RECORDS_MAX = 20
 BATCH_BYTES_MAX = 1024 * 1024
 # What Python keeps for one record and for each of its headers, beside their bytes (measured, 3.11).
 RECORD_COST_BYTES = 300
@@ -68,24 +69,18 @@ class Lost(NamedTuple):
 Said: TypeAlias = Appended | Ended | Refused | Doubted | Broken | Trouble | Lost
 
 
-class Pile:
-    """What one batch holds of one assignment."""
-
-    __slots__ = ("assignment", "records")
-
-    def __init__(self, assignment: int) -> None:
-        self.assignment = assignment
-        self.records: list[Record] = []
+# Header sizes are measured on every eighth record and taken for the others too: they cost as much as all the rest.
+SAMPLED_EVERY = 8
 
 
-def size_of(records: Sequence[Record]) -> int:
-    """The memory they take, about: payload and headers to the byte, and what Python needs to hold them."""
-    size = RECORD_COST_BYTES * len(records)
-    for record in records:
-        size += len(record.value or b"") + len(record.key or b"")
+def size_of(records: Sequence[Record], value_bytes: int) -> int:
+    """The memory ``records`` take, about; ``value_bytes`` is the sum of their values."""
+    sampled = 0
+    for record in records[::SAMPLED_EVERY]:
+        sampled += RECORD_COST_BYTES + len(record.key or b"")
         for _, value in record.headers:
-            size += HEADER_COST_BYTES + len(value or b"")
-    return size
+            sampled += HEADER_COST_BYTES + len(value or b"")
+    return value_bytes + sampled * len(records) // -(-len(records) // SAMPLED_EVERY)
 
 
 class Reader:
@@ -93,16 +88,18 @@ class Reader:
 
     def __init__(self, number: int, conf: ClientConf, hand_over: Callable[[Reader, list[Said]], None]) -> None:
         self.number = number
+        self._batch_records_max = REREAD_RECORDS_MAX if number == REREAD else BATCH_RECORDS_MAX
+        self._batch_records = min(50, self._batch_records_max)
         self._hand_over = hand_over
         self._conf: ClientConf = {**conf, "error_cb": self._client_said}  # type: ignore[dict-item]  # a callable among the properties
         self._orders: deque[Order] = deque()
         self._wake = threading.Event()
         self._credit = threading.Semaphore(UNDERWAY_MAX)
         self._stopping = False
-        self._flowing = number == TAIL
+        self._flowing = number in (TAIL, REREAD)  # those two always read
         self._assigned: dict[Place, int] = {}
+        self._paused: set[Place] = set()
         self._aside: list[Said] = []
-        self._batch_records = 50
         self._thread = threading.Thread(target=self._run, name=f"log-view-{number}", daemon=True)
 
     def start(self) -> None:
@@ -164,66 +161,64 @@ class Reader:
                     self._assigned[place] = assignment
                     consumer.incremental_assign([TopicPartition(*place, offset)])
                 case Stop(_, place):
-                    self._assigned.pop(place, None)
-                    consumer.resume([TopicPartition(*place)])
+                    del self._assigned[place]
+                    self._unpause(consumer, place)  # the client remembers it for the next stay otherwise
                     consumer.incremental_unassign([TopicPartition(*place)])
                 case Pause(_, place):
+                    self._paused.add(place)
                     consumer.pause([TopicPartition(*place)])
                 case Resume(_, place):
-                    consumer.resume([TopicPartition(*place)])
+                    self._unpause(consumer, place)
                 case Flow(_, on):
                     self._flowing = on
 
-    def _sorted(self, messages: Sequence[Any]) -> list[Said]:  # Any: the stubs allow None everywhere
-        """The batch by assignment, each in its own order. The hottest loop of the view: plain and unsplit."""
+    def _unpause(self, consumer: Consumer, place: Place) -> None:
+        if place in self._paused:
+            self._paused.discard(place)
+            consumer.resume([TopicPartition(*place)])
+
+    def _sorted(self, messages: list[Any]) -> list[Said]:  # Any: the stubs allow None everywhere
+        """What a batch says, in its order; neighbours of one partition are handed over as one."""
         said: list[Said] = []
-        piles: dict[Place, Pile | None] = {}
-        records: list[Record] = []
-        topic, partition = "", -1
-        for message in messages:
+        first, topic, partition = 0, "", -1
+        for index, message in enumerate(messages):
             if message.error() is not None:
-                self._special(message, piles, said)
-                topic, partition = "", -1
-                continue
-            if message.partition() != partition or message.topic() != topic:
-                partition, topic = message.partition(), message.topic()
-                records = self._pile(piles, (topic, partition))
-            headers = message.headers()
-            records.append(
-                Record(
-                    topic,
-                    partition,
-                    message.offset(),
-                    message.timestamp()[1],
-                    message.key(),
-                    message.value(),
-                    tuple(headers) if headers else (),
-                )
-            )
-        for place in list(piles):
-            self._close_pile(place, piles, said)
+                self._run_of(messages[first:index], said)
+                self._special(message, said)
+                first, partition = index + 1, -1
+            elif message.partition() != partition or message.topic() != topic:
+                self._run_of(messages[first:index], said)
+                first, partition, topic = index, message.partition(), message.topic()
+        self._run_of(messages[first:], said)
         said += self._aside
         self._aside = []
         return said
 
-    def _pile(self, piles: dict[Place, Pile | None], place: Place) -> list[Record]:
-        pile = piles.get(place)
-        if pile is None:
-            pile = piles[place] = Pile(self._assigned.get(place, 0))
-        return pile.records
+    def _run_of(self, messages: list[Any], said: list[Said]) -> None:
+        """Records of one partition. The hottest loop of the view: as little as possible per record."""
+        if not messages:
+            return
+        topic, partition = messages[0].topic(), messages[0].partition()
+        records = [
+            Record(
+                topic,
+                partition,
+                message.offset(),
+                message.timestamp()[1],
+                message.key(),
+                message.value(),
+                tuple(message.headers() or ()),
+            )
+            for message in messages
+        ]
+        size = size_of(records, sum(map(len, messages)))
+        self._batch_records = max(1, min(self._batch_records_max, BATCH_BYTES_MAX * len(records) // size))
+        said.append(Appended(self._assigned.get((topic, partition), 0), records, size))
 
-    def _close_pile(self, place: Place, piles: dict[Place, Pile | None], said: list[Said]) -> None:
-        pile = piles.pop(place, None)
-        if pile is not None and pile.records:
-            size = size_of(pile.records)
-            self._batch_records = max(1, min(BATCH_RECORDS_MAX, BATCH_BYTES_MAX * len(pile.records) // size))
-            said.append(Appended(pile.assignment, pile.records, size))
-
-    def _special(self, message: Any, piles: dict[Place, Pile | None], said: list[Said]) -> None:
+    def _special(self, message: Any, said: list[Said]) -> None:
         error = message.error()
         assert error is not None
         place = (message.topic() or "", message.partition())
-        self._close_pile(place, piles, said)
         assignment = self._assigned.get(place)
         if assignment is None:
             said.append(Trouble(translated(error, "read", topic=place[0])))

@@ -41,12 +41,12 @@ class Slots:
 
     def restart(self, reader: int) -> None:
         """The reader has begun afresh and knows of nothing."""
-        for stream in [stream for stream in self._assigned.values() if stream.reader == reader]:
-            assert stream.assignment is not None
-            del self._assigned[stream.assignment]
-            if reader != TAIL:
-                self._hungry[reader].pop(stream, None)
-            self.start(stream, reader)
+        if reader != TAIL:
+            self._hungry[reader].clear()
+        for number, stream in list(self._assigned.items()):
+            if stream.reader == reader:
+                del self._assigned[number]
+                self.start(stream, reader)
 
     @property
     def _enough_bytes(self) -> int:

@@ -35,7 +35,7 @@ class Stream:
         "waiting",
     )
 
-    def __init__(self, number: int, place: Place, offset: int, held: Held) -> None:
+    def __init__(self, number: int, place: Place, offset: int, held: Held, now_s: float) -> None:
         self.number, self.place = number, place
         self.segment = Segment(offset, held)
         self.feeds: dict[Feed, None] = {}  # dicts, not sets: the order is the same in every run
@@ -51,7 +51,7 @@ class Stream:
         self.sated = False
         self.turn_bytes = 0
         self.queued = number
-        self.idle_since_s: float | None = None
+        self.idle_since_s: float | None = now_s
 
     @property
     def next_offset(self) -> int:
