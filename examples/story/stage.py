@@ -85,10 +85,14 @@ async def stage(tell: Tell) -> AsyncIterator[Stage]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
 async def _ready(child: Child, output: Path, tell: Tell) -> tuple[str, str]:
     told, deadline = 0, time.monotonic() + START_S
     while time.monotonic() < deadline:
-        text = output.read_text(encoding="utf-8", errors="replace")
+        text = _text(output)
         if found := READY.search(text):
             return found[1], found[2]
         lines = text.splitlines()

@@ -55,20 +55,21 @@ async def _tell(page: Console, verdicts: Verdicts) -> None:
     page.print(Text("event-pipeline", style="bold"), Text("one log; pushed, pulled, replayed", style="dim"), sep="  ")
     began = time.monotonic()
     with page.status("starting pipeline dev") as status:
-        starting = stage(lambda line: status.update(line))
-        running = await starting.__aenter__()
-    try:
-        async with aiohttp.ClientSession(running.url) as http:
+        async with stage(status.update) as running, aiohttp.ClientSession(running.url) as http:
+            status.stop()
             play = Play(running, http, page, verdicts, witnesses)
             try:
                 await _acts(play, time.monotonic() - began)
                 _end(play, time.monotonic() - began)
-                if os.environ.get("KEEP", "") not in ("", "0"):
+                if keep():
                     await _keep(play)
             finally:
                 await cast.leave(play)
-    finally:
-        await starting.__aexit__(None, None, None)
+
+
+def keep() -> bool:
+    """Whether KEEP asks to leave everything running."""
+    return os.environ.get("KEEP", "") not in ("", "0")
 
 
 async def _acts(play: Play, started_s: float) -> None:
@@ -93,7 +94,7 @@ def _end(play: Play, took_s: float) -> None:
             play.page.print(Text(f"  ✗ {what}", style="red"))
     else:
         play.page.print(Text(f"All {len(held)} checks held, in {took_s:.0f} s.", style="bold green"))
-    if os.environ.get("KEEP", "") in ("", "0"):
+    if not keep():
         play.page.print("KEEP=1 make demo leaves everything running, with commands to look around.")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHANGES = 2
 dlq = typer.Typer(help="Dead letters: list, show, redrive.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The subscription.")]
-COLUMNS = ("id", "reason", "status", "attempts", "last_failed_at", "redriven_by", "error")
+COLUMNS = ("id", "event", "key", "reason", "attempts", "error")
 
 
 def register(program: typer.Typer) -> None:
@@ -42,7 +42,8 @@ def list_letters(
 
     rows = with_node(directory, bootstrap, work)
     shown = [row for row in rows if everything or row["redriven_by"] is None]
-    show_rows(shown, COLUMNS, as_json=as_json, empty=f"no dead letters of {name}")
+    columns = (*COLUMNS, "redriven_by") if everything else COLUMNS
+    show_rows(shown, columns, as_json=as_json, empty=f"no dead letters of {name}")
 
 
 @dlq.command("show")
@@ -70,6 +71,8 @@ def _row(filed: FiledLetter) -> dict[str, Any]:
     letter = filed.letter
     return {
         "id": letter.id,
+        "event": text_of(letter.record.header("ce_id")),
+        "key": text_of(letter.record.key),
         "reason": letter.reason,
         "status": letter.http_status,
         "attempts": letter.attempts,
@@ -83,10 +86,13 @@ def _row(filed: FiledLetter) -> dict[str, Any]:
 
 def _payload(filed: FiledLetter) -> dict[str, Any]:
     record = filed.letter.record
-    text = None if record.value is None else record.value.decode("utf-8", "backslashreplace")
-    headers = {name: (value or b"").decode("utf-8", "backslashreplace") for name, value in record.headers}
-    key = None if record.key is None else record.key.decode("utf-8", "backslashreplace")
-    return {"lies_at": str(filed.place), "key": key, "headers": headers, "value": text}
+    headers = {name: text_of(value) for name, value in record.headers}
+    return {"lies_at": str(filed.place), "headers": headers, "value": text_of(record.value)}
+
+
+def text_of(raw: bytes | None) -> str | None:
+    """Bytes for people: what is no UTF-8 shows as escapes."""
+    return None if raw is None else raw.decode("utf-8", "backslashreplace")
 
 
 @dlq.command("redrive")
