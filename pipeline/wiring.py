@@ -8,6 +8,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import cached_property
 from pathlib import Path
 
 from pipeline.config import Config
@@ -107,11 +108,11 @@ class Node:
 
     # -- parts over the started ones ---------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def keyring(self) -> KeyRing:
         return make_keyring(self.config)
 
-    @property
+    @cached_property
     def subscriptions(self) -> Subscriptions:
         return Subscriptions(
             SubscriptionTables(self.table(SUBSCRIPTIONS), self.table(CURSORS)),
@@ -122,7 +123,7 @@ class Node:
             namespace=self.settings.namespace,
         )
 
-    @property
+    @cached_property
     def cursors(self) -> NamedCursors:
         return NamedCursors(
             self.table(CURSORS),
@@ -134,7 +135,7 @@ class Node:
             now_ms=_now_ms,
         )
 
-    @property
+    @cached_property
     def runs(self) -> Runs:
         return Runs(
             self.table(RUNS),
@@ -144,15 +145,15 @@ class Node:
             random_hex=lambda: secrets.token_hex(4),
         )
 
-    @property
+    @cached_property
     def dead_letters(self) -> DeadLetters:
         return DeadLetters(self.reader, self.runs, namespace=self.settings.namespace)
 
-    @property
+    @cached_property
     def redrives(self) -> Redrives:
         return Redrives(self.runs, self.dead_letters, self._stored)
 
-    @property
+    @cached_property
     def replays(self) -> Replays:
         return Replays(self.runs, self.admin, self._stored)
 

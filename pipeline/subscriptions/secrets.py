@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline.sealing import NONCE_BYTES, KeyRing, seal
 from pipeline.signing import new_v1_secret, new_v1a_secret, v1a_public
-from pipeline.subscription import SealedSecrets, Signing
+from pipeline.subscription import SealedSecrets, Signing, secret_context
 
 
 class Shown(NamedTuple):
@@ -15,11 +15,6 @@ class Shown(NamedTuple):
 
     secret: str | None
     public_key: str | None
-
-
-def secret_context(subscription: str) -> bytes:
-    """What a subscription's secrets are sealed to: a sealed text moved to another row does not open."""
-    return f"subscription/{subscription}".encode()
 
 
 def missing_secrets(
