@@ -157,7 +157,7 @@ def _learn(names: tuple[str, ...]) -> None:
 
 def _shape_of(names: tuple[str, ...]) -> _Shape | None:
     places = {name: place for place, name in enumerate(names)}
-    if len(places) != len(names) or not places.keys() >= {"ce_specversion", "ce_id", "ce_source", "ce_type"}:
+    if not places.keys() >= {"ce_specversion", "ce_id", "ce_source", "ce_type"}:
         return None
     ordered = [f"ce_{name}" for name in _CORE if f"ce_{name}" in places]
     for name in names:

@@ -44,6 +44,12 @@ def test_the_place_is_named(schema: Any, body: bytes, field: str) -> None:
     assert caught.value.field == field
 
 
+def test_a_block_that_cannot_fit_is_refused_before_its_items_are_looked_at() -> None:
+    with pytest.raises(FormatUnreadable, match=r"4 items.* fits into the 3 bytes") as caught:
+        scanned({"type": "array", "items": "int"}, b"\x08\x00\x00\x00")
+    assert caught.value.field == "/data"
+
+
 def test_many_values_of_a_byte_each_are_counted() -> None:
     assert scanned({"type": "array", "items": "int"}, b"\xc0\x9a\x0c" + b"\x00" * 100_000 + b"\x00") is False
     with pytest.raises(FormatUnreadable, match="values"):

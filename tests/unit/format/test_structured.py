@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from pipeline.format.json_codec import check_json
 from pipeline.format.structured import record_to_json
 from pipeline.record import Headers, Record
 
@@ -20,7 +21,7 @@ def rendered(value: bytes | None, headers: Headers, extra: dict[str, str | int] 
     first, second = (record_to_json(found, **names, extra=extra) for _ in range(2))
     assert orjson.loads(first) == orjson.loads(second)
     assert b"\n" not in second
-    members: dict[str, Any] = orjson.loads(second)
+    members: dict[str, Any] = check_json(second)  # which refuses a member that is there twice
     return members
 
 
@@ -77,6 +78,17 @@ def test_a_plain_record_gets_the_defaults() -> None:
     members = rendered(b"[1]", ())
     assert (members["id"], members["source"], members["type"]) == ("evt_x_3_1042", "/app/orders", "orders.record")
     assert members["data"] == [1]
+
+
+def test_of_headers_that_come_twice_the_last_counts() -> None:
+    members = rendered(b"1", (*JSON, ("ce_subject", b"a"), ("ce_subject", b"b"), ("ce_id", b"2")))
+    assert (members["subject"], members["id"]) == ("b", "2")
+
+
+def test_a_structured_record_with_attributes_in_headers_too_is_not_wrapped_again() -> None:
+    body = b'{"specversion":"1.0","id":"7","source":"/s","type":"t","data":{"a":1}}'
+    members = rendered(body, (*CLAIMED, ("content-type", b"application/cloudevents+json")))
+    assert (members["id"], members["data"]) == ("7", {"a": 1})
 
 
 def test_a_structured_record_gets_its_place_added() -> None:
