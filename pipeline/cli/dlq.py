@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
 from pipeline.cli.show import show_one, show_rows
+from pipeline.errors import SubscriptionNotFound, TopicNotFound
 
 if TYPE_CHECKING:
     from pipeline.redrive import FiledLetter, RedrivePlan
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.wiring import Node
 
 CHANGES = 2
+LETTERS_MAX = 100_000
 dlq = typer.Typer(help="Dead letters: list, show, redrive.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The subscription.")]
 COLUMNS = ("id", "event", "key", "reason", "attempts", "error")
@@ -37,7 +40,7 @@ def list_letters(
     """Dead letters of a subscription that no redrive has taken yet."""
 
     async def work(node: Node) -> list[dict[str, Any]]:
-        letters = [filed async for filed in node.dead_letters.all(name, 10_000)]
+        letters = [filed async for filed in letters_of(node, name)]
         return [_row(filed) for filed in letters if reason in (None, filed.letter.reason)]
 
     rows = with_node(directory, bootstrap, work)
@@ -57,14 +60,21 @@ def show_letter(
     """One dead letter whole: why it died, its key, headers and value."""
 
     async def work(node: Node) -> dict[str, Any]:
-        from pipeline.errors import SchemaNotFound  # noqa: F401, PLC0415 - keeps --help quick
-
-        async for filed in node.dead_letters.all(name, 100_000):
+        async for filed in letters_of(node, name):
             if filed.letter.id == letter_id:
                 return {**_row(filed), **_payload(filed)}
         raise typer.BadParameter(f"{name} has no dead letter {letter_id!r}; `pipeline dlq list {name}` shows them")
 
     show_one(with_node(directory, bootstrap, work), as_json=as_json)
+
+
+async def letters_of(node: Node, name: str) -> AsyncIterator[FiledLetter]:
+    """Every dead letter of a subscription, also of one that is deleted. Raises `SubscriptionNotFound`."""
+    try:
+        async for filed in node.dead_letters.all(name, LETTERS_MAX):
+            yield filed
+    except TopicNotFound:
+        raise SubscriptionNotFound(name) from None
 
 
 def _row(filed: FiledLetter) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typer
 
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
 from pipeline.cli.show import show_rows
+from pipeline.names import group_of
 
 if TYPE_CHECKING:
     from pipeline.wiring import Node
@@ -21,7 +22,7 @@ def register(program: typer.Typer) -> None:
 
 
 def show_lag(
-    name: Annotated[str | None, typer.Argument(help="One subscription only.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One subscription or named cursor only.")] = None,
     directory: Directory = HERE,
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
@@ -32,15 +33,25 @@ def show_lag(
 
     async def work(node: Node) -> list[dict[str, Any]]:
         store = node.subscriptions
-        names = [name] if name else [row.spec.name for row, _ in store.list()]
+        cursors = [one for one in node.cursors.names() if name in (None, one)]
+        names = [row.spec.name for row, _ in store.list()] if name is None else [name] if name not in cursors else []
         rows: list[dict[str, Any]] = []
         for one in names:
             status = await store.status(one)
             for part in status.partitions:
                 rows.append({"group": status.group, **plain(part), "lag_seconds": await _age_s(node, plain(part))})
-        return rows
+        return rows + [row for one in cursors for row in await _cursor_rows(node, one)]
 
-    show_rows(with_node(directory, bootstrap, work), COLUMNS, as_json=as_json, empty="no subscriptions")
+    show_rows(
+        with_node(directory, bootstrap, work), COLUMNS, as_json=as_json, empty="no subscriptions and no named cursors"
+    )
+
+
+async def _cursor_rows(node: Node, name: str) -> list[dict[str, Any]]:
+    status = await node.cursors.get(name)
+    group, topic = group_of(node.settings.namespace, name), status.spec.topic
+    parts = [{"group": group, "topic": topic, **plain(part), "headroom": None} for part in status.partitions]
+    return [{**part, "lag_seconds": await _age_s(node, part)} for part in parts]
 
 
 async def _age_s(node: Node, part: dict[str, Any]) -> float | None:

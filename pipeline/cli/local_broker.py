@@ -1,4 +1,4 @@
-"""Which Kafka a command talks to when nobody named one: the one that `pipeline dev` runs in the same folder."""
+"""The Kafka that `pipeline dev` runs in a folder: other commands there talk to it unless another is named."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BOOTSTRAP_SERVERS = ("kafka", "bootstrap_servers")
+# What `pipeline dev` lets be that nothing else does without a setting: receivers on this machine, plain http.
+DEV: Mapping[tuple[str, ...], object] = {("webhook", "allow_loopback"): True, ("webhook", "allow_http"): True}
 DATA_DIR = Path(".pipeline", "kafka")
 _ADVERTISED = "advertised.listeners=PLAINTEXT://"
 

@@ -7,8 +7,8 @@ was done.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
-import click
 import typer
 
 from pipeline import __version__
@@ -16,9 +16,17 @@ from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, serve
 from pipeline.errors import AddressBlocked, BrokerUnavailable, Conflict, PipelineError
 
 FAILED, CHANGES, REFUSED = 1, 2, 3
+# What typer raises for a command line it cannot use, whichever copy of click it stands on: BadParameter is one of them.
+CannotUse: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException" and issubclass(kind, Exception)
+)
 WHERE_KAFKA = (
     "`pipeline config` shows which Kafka that was (kafka.bootstrap_servers); name another with --bootstrap-servers or "
     "PIPELINE_BOOTSTRAP_SERVERS, or start one with `pipeline dev`"
+)
+WHERE_ALLOWED = (
+    "`pipeline dev` lets receivers be plain http on loopback; elsewhere say so in pipeline.toml, section [webhook]: "
+    "allow (address ranges), allow_loopback, allow_http"
 )
 
 
@@ -37,12 +45,18 @@ def build_program() -> typer.Typer:
     return program
 
 
-def _root(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
-) -> None:
-    if version:
+def _version(wanted: bool) -> None:
+    if wanted:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
 
 
 def main() -> None:
@@ -54,12 +68,15 @@ def run(arguments: list[str]) -> int:
     """The exit status of one invocation; errors are said in one line on standard error."""
     try:
         status = build_program()(arguments, prog_name="pipeline", standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return FAILED
-    except click.ClickException as error:
-        error.show()
+    except CannotUse as error:
+        error.show()  # type: ignore[attr-defined]  # every ClickException has it
         return FAILED
-    except (Conflict, AddressBlocked) as error:
+    except AddressBlocked as error:
+        typer.echo(f"refused: {error}\n{WHERE_ALLOWED}", err=True)
+        return REFUSED
+    except Conflict as error:
         typer.echo(f"refused: {error}", err=True)
         return REFUSED
     except BrokerUnavailable as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, or_local
+from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, DEV, or_local
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -36,9 +36,16 @@ def configured(
 
 def connected(directory: Path, bootstrap: str | None) -> Config:
     """The configuration of a command that talks to Kafka: the one named, else the one `pipeline dev` runs here."""
+    import msgspec  # noqa: PLC0415 - keeps --help quick
+
     config = configured(directory, {BOOTSTRAP_SERVERS: bootstrap})
     found = or_local(directory, config.origins)
-    return config if found is None else configured(directory, {BOOTSTRAP_SERVERS: found})
+    if found is None:
+        return config
+    # What dev delivers to, its commands may declare.
+    config = configured(directory, {BOOTSTRAP_SERVERS: found}, DEV)
+    origins = {**config.origins, BOOTSTRAP_SERVERS: "pipeline dev, running here"}
+    return msgspec.structs.replace(config, origins=origins)
 
 
 def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awaitable[T]]) -> T:

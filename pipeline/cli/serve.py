@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, data_dir_of
+from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, DEV, data_dir_of
 from pipeline.cli.running import HERE, Bootstrap, Directory, configured
 from pipeline.errors import DeclarationInvalid
 
@@ -91,14 +91,13 @@ async def _dev(directory: Path, port: int | None, kafka_port: int) -> None:
     from pipeline.wiring import ensure_key_file  # noqa: PLC0415 - keeps --help quick
 
     flags: dict[tuple[str, ...], object] = {("gateway", "port"): port}
-    base: dict[tuple[str, ...], object] = {("webhook", "allow_loopback"): True, ("webhook", "allow_http"): True}
-    config = configured(directory, flags, base)
+    config = configured(directory, flags, DEV)
     if not config.settings.secrets.keys:
         ensure_key_file(config.path(config.settings.secrets.key_file))
     async with contextlib.AsyncExitStack() as stack:
         if BOOTSTRAP_SERVERS not in config.origins:
             servers = await stack.enter_async_context(_embedded(directory, kafka_port))
-            config = configured(directory, {**flags, BOOTSTRAP_SERVERS: servers}, base)
+            config = configured(directory, {**flags, BOOTSTRAP_SERVERS: servers}, DEV)
         await _serve(config, gateway=True, bridge=True, apply=True)
 
 
@@ -123,8 +122,12 @@ async def _serve(config: Config, *, gateway: bool, bridge: bool, apply: bool = F
     listener = _listen(config.settings.gateway.host, config.settings.gateway.port) if gateway else None
     async with started(config) as node:
         if apply:
-            await apply_topics(node)
-            await apply_subscriptions(node)
+            for step in (await apply_topics(node)).refused:
+                typer.echo(str(step), err=True)
+            for made in await apply_subscriptions(node):
+                if made["secret"]:
+                    shown = f"`pipeline subs show {made['name']} --secret` prints its signing secret"
+                    typer.echo(f"subscription {made['name']} is made; {shown}", err=True)
         if bridge:
             await node.start_worker()
         if listener is None:

@@ -67,7 +67,12 @@ def show_sub(
             shown["secrets"] = _unsealed(node, name)
         return shown
 
-    show_one(with_node(directory, bootstrap, work), as_json=as_json)
+    shown = with_node(directory, bootstrap, work)
+    partitions = [] if as_json else shown.pop("partitions")
+    show_one(shown, as_json=as_json)
+    if partitions:
+        typer.echo("")
+        show_rows(partitions, tuple(partitions[0]), as_json=False, empty="")
 
 
 def _unsealed(node: Node, name: str) -> list[str]:

@@ -107,5 +107,5 @@ def _show(made: Plan, as_json: bool) -> None:
         rows = [plain(step) for step in (*made.steps, *made.refused)]
         show_rows(rows, (), as_json=True, empty="")
         return
-    for line in made.lines():
+    for line in made.lines() or ["nothing is declared in topics/"]:
         typer.echo(line)
