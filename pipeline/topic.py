@@ -12,9 +12,10 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One declared topic.
 
     ``schema`` names a subject under ``schemas/``: data that does not fit it is refused. ``encoding`` says how data that
-    fits is stored: ``avro`` (in the Confluent frame, smaller) or ``json`` (as it came). ``event_type`` is the CloudEvents type given to records that carry none. ``config`` holds Kafka topic settings
-    as text (``retention.ms``, ``cleanup.policy``, …). ``key`` says where a published event's key is
-    taken from when the publisher names none: ``subject``, ``partitionkey`` or ``none``.
+    fits is stored: ``avro`` (in the Confluent frame, smaller) or ``json`` (as it came). ``event_type`` is the
+    CloudEvents type given to records that carry none. ``config`` holds Kafka topic settings as text
+    (``retention.ms``, ``cleanup.policy``, …). ``key`` says where a published event's key is taken from when the
+    publisher names none: ``subject``, ``partitionkey`` or ``none``.
     """
 
     name: str

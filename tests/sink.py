@@ -1,4 +1,6 @@
-"""A webhook endpoint that counts: per key, what arrived and was acknowledged in which order, and how it is told to behave."""
+"""A webhook endpoint that counts: per key, what arrived and was acknowledged in which order, and how it is told to
+behave.
+"""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ async def _serve_http(node: Node, listener: socket.socket, stop: asyncio.Event) 
     keeper = asyncio.create_task(node.cursor_keeper().run())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
-    while not server.started and not serving.done():
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has a flag, no event, for this
         await asyncio.sleep(0.01)
     typer.echo(f"ready http://{host}:{port} kafka {node.settings.kafka.bootstrap_servers}")
     waiting = asyncio.create_task(stop.wait())

@@ -24,7 +24,7 @@ class Appends(Protocol):
 
 
 class AttemptWriter:
-    """Writes the attempts of one run. What does not change between attempts is rendered once: this runs per delivery."""
+    """Writes the attempts of one run. What does not change between them is rendered once: this runs per delivery."""
 
     def __init__(
         self, journal: Appends, topic: str, subscription: str, run_id: str | None, id_prefix: Callable[[str], str]

@@ -1,4 +1,4 @@
-"""Logs: what an operator should read about, one structured line each, with what to do where there is something to do."""
+"""Logs: what an operator should read about, one structured line each, with the effect where there is one."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ class LoggingHooks(Hooks):
     def on_breaker(self, run: str, state: str) -> None:
         self._inner.on_breaker(run, state)
         self._log.warning("breaker", run=run, state=state)
+
+    def on_stopped(self, run: str, state: str, reason: str) -> None:
+        self._inner.on_stopped(run, state, reason)
+        if state == "done":
+            self._log.info("run-done", run=run)
+        else:
+            self._log.error("stopped", run=run, state=state, reason=reason, effect="resume it when that is mended")
 
     def on_fenced(self, run: str) -> None:
         self._inner.on_fenced(run)

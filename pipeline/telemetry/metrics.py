@@ -27,6 +27,7 @@ _COUNTERS = {
     "gap_offsets": ("Offsets that were gone before they were read.", ("topic",)),
     "appended": ("Records acknowledged by all in-sync replicas.", ("topic",)),
     "append_failures": ("Records that were not appended.", ("topic",)),
+    "stops": ("Runs that ended by themselves: done, gone or blocked.", ("run", "state")),
     "fenced": ("Partitions let go because a newer owner holds them.", ("run",)),
     "breaker_changes": ("Changes of an endpoint's breaker.", ("run", "state")),
     "consumer_errors": ("Errors of Kafka clients that are being recovered from.", ("kind",)),
@@ -101,6 +102,9 @@ class Metrics(Hooks, Collector):
 
     def on_breaker(self, run: str, state: str) -> None:
         self._counts["breaker_changes"][run, state] += 1
+
+    def on_stopped(self, run: str, state: str, reason: str) -> None:
+        self._counts["stops"][run, state] += 1
 
     def on_fenced(self, run: str) -> None:
         self._counts["fenced"][run,] += 1

@@ -1,4 +1,6 @@
-"""What the end-to-end tests of the bridge share: a folder with a configuration, bridge processes, keyed events on a topic."""
+"""What the end-to-end tests of the bridge share: a folder with a configuration, bridge processes, keyed events on a
+topic.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from pipeline.config import Config, load_config
 from pipeline.wiring import Node, ensure_key_file, started
@@ -67,7 +70,7 @@ class Rig:
         """A bridge process; ended by force at the end of the block if it still runs."""
         with (self.folder / "bridge.log").open("ab") as log:
             words = [sys.executable, "-m", "pipeline", "bridge", "--dir", str(self.folder)]
-            process = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": os.getcwd()})
+            process = subprocess.Popen(words, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
             try:
                 yield process
             finally:

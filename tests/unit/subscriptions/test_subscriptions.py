@@ -17,7 +17,6 @@ from pipeline.errors import (
 )
 from pipeline.sealing import unseal
 from pipeline.signing import parse_v1_secret
-from pipeline.subscriptions.secrets import secret_context
 from tests.fakes.house import KEYRING, GatewayHouse
 
 GROUP = "app.hook"
