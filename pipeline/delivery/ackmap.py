@@ -10,7 +10,7 @@ loss, so a text over its limit drops ranges from the end.
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
@@ -110,7 +110,7 @@ def encode_varint(number: int) -> bytes:
 def decode_varints(text: str) -> list[int]:
     """Every varint of a base64url text without padding; raises `FormatUnreadable`."""
     try:
-        body = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        body = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise FormatUnreadable("varints", text, "base64url without padding") from None
     numbers: list[int] = []

@@ -3,6 +3,7 @@
 It opens after ``failures_to_open`` failures over at least ``lanes_to_open`` lanes with no success between: an
 endpoint that fails for half its keys goes on getting the other half. While it is open, failed attempts do not
 count, and one real event at a time probes the endpoint, at waits that double with jitter. The first success closes it.
+No probe goes out before the time that any failure since the last success asked for by Retry-After.
 
 ::
 
@@ -23,6 +24,10 @@ class BreakerState(Enum):
     PROBING = "probing"
 
 
+# Enum members are looked up through their class; the hot path compares these instead.
+CLOSED, OPEN, PROBING = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.PROBING
+
+
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``probe_wait_s`` doubles with each failed probe up to ``probe_wait_s_max``."""
 
@@ -33,55 +38,69 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Breaker:
-    """Ask `may_send`, tell `sent`, `succeeded`, `failed`. Times are monotonic seconds."""
+    """Ask `may_send`, tell `sent`, `succeeded`, `failed`, `dropped`. Times are monotonic seconds; ``lane`` is any
+    number that tells lanes apart.
+    """
 
-    __slots__ = ("_failures", "_lanes", "_settings", "_wait_s", "probe_at", "state")
+    __slots__ = ("_asked_until", "_failures", "_lanes", "_probe", "_settings", "_wait_s", "probe_at", "state")
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
         self._failures = 0
         self._lanes: set[int] = set()
+        self._probe: int | None = None
         self._wait_s = settings.probe_wait_s
+        self._asked_until = float("-inf")
         self.probe_at = 0.0
-        self.state = BreakerState.CLOSED
+        self.state = CLOSED
 
     def may_send(self, now: float) -> bool:
-        if self.state is BreakerState.CLOSED:
+        if self.state is CLOSED:
             return True
-        return self.state is BreakerState.OPEN and now >= self.probe_at
+        return self.state is OPEN and now >= self.probe_at
 
-    def sent(self) -> None:
-        """An attempt begins; while open, that is the probe."""
-        if self.state is BreakerState.OPEN:
-            self.state = BreakerState.PROBING
+    def sent(self, lane: int) -> None:
+        """An attempt of ``lane`` begins; while open, that is the probe."""
+        if self.state is OPEN:
+            self.state = PROBING
+            self._probe = lane
 
     def succeeded(self) -> None:
         if self._failures:
             self._failures = 0
             self._lanes.clear()
-        if self.state is not BreakerState.CLOSED:
+            self._asked_until = float("-inf")
+        if self.state is not CLOSED:
             self._wait_s = self._settings.probe_wait_s
-            self.state = BreakerState.CLOSED
+            self._probe = None
+            self.state = CLOSED
 
     def failed(self, lane: int, now: float, draw: float, retry_after_s: float = 0.0) -> bool:
-        """Note a failure of the lane known by ``lane``; True when it counts as one of its event's attempts."""
-        if self.state is not BreakerState.CLOSED:
-            if self.state is BreakerState.PROBING:
-                self._wait_s = min(self._wait_s * 2, self._settings.probe_wait_s_max)
-                self._open(now, draw, retry_after_s)
-            return False
-        self._failures += 1
-        if len(self._lanes) < self._settings.lanes_to_open:
-            self._lanes.add(lane)
-        if self._failures >= self._settings.failures_to_open and len(self._lanes) >= self._settings.lanes_to_open:
-            self._open(now, draw, retry_after_s)
-        return True
+        """Note a failure of ``lane``; True when it counts as one of its event's attempts."""
+        if retry_after_s > 0:
+            self._asked_until = max(self._asked_until, now + retry_after_s)
+        if self.state is CLOSED:
+            self._failures += 1
+            if len(self._lanes) < self._settings.lanes_to_open:
+                self._lanes.add(lane)
+            if self._failures >= self._settings.failures_to_open and len(self._lanes) >= self._settings.lanes_to_open:
+                self._open(now, draw)
+            return True
+        if lane == self._probe:
+            self._wait_s = min(self._wait_s * 2, self._settings.probe_wait_s_max)
+            self._open(now, draw)
+        elif self.state is OPEN:
+            self.probe_at = max(self.probe_at, self._asked_until)
+        return False
 
-    def dropped(self) -> None:
-        """The probe was called off (its partition went away): another may be sent at once."""
-        if self.state is BreakerState.PROBING:
-            self.state = BreakerState.OPEN
+    def dropped(self, lane: int) -> None:
+        """The attempt of ``lane`` ended and says nothing of the endpoint; was it the probe, another need not wait."""
+        if lane == self._probe:
+            self._probe = None
+            self.state = OPEN
+            self.probe_at = max(self.probe_at, self._asked_until)
 
-    def _open(self, now: float, draw: float, retry_after_s: float) -> None:
-        self.state = BreakerState.OPEN
-        self.probe_at = now + max(self._wait_s * (0.5 + draw / 2), retry_after_s)
+    def _open(self, now: float, draw: float) -> None:
+        self.state = OPEN
+        self._probe = None
+        self.probe_at = max(now + self._wait_s * (0.5 + draw / 2), self._asked_until)

@@ -4,9 +4,11 @@ Rules, each checked by the state machine in ``tests/property``:
 
 1. per lane at most one attempt in flight, and the next event not before the one ahead is settled;
 2. the position to commit never passes a received event that is not settled;
-3. settled means delivered, or buried with the append acknowledged (events the filter left out are never given to the core);
-4. after `revoke` nothing is counted any more, whatever arrives;
-5. attempts under way never exceed ``in_flight_max + slow_max``, payload bytes ``held_bytes_max`` by more than one batch;
+3. settled means delivered, or buried with the append acknowledged, or taken by retention (events the filter left
+   out are never given to the core);
+4. after `Core.revoke` nothing is counted any more, whatever arrives;
+5. attempts under way never exceed ``in_flight_max + slow_max``, dead-letter appends ``buries_max``; payload bytes
+   exceed ``held_bytes_max`` by one batch and what those under way read again, at most;
 6. once failures stop, everything received is settled.
 
 Times are monotonic seconds, ``draw`` a random number in [0, 1). Not thread-safe: one event loop owns it.
@@ -14,31 +16,21 @@ Times are monotonic seconds, ``draw`` a random number in [0, 1). Not thread-safe
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 
 import msgspec
 
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.actions import Actions, Commit
-from pipeline.delivery.breaker import Breaker, BreakerSettings, BreakerState
-from pipeline.delivery.lanes import (
-    BURY_WAITING,
-    BURYING,
-    HELD,
-    IN_FLIGHT,
-    READY,
-    WAITING,
-    Lane,
-    Part,
-    payload_bytes,
-    reason_of,
-)
+from pipeline.delivery.breaker import Breaker, BreakerSettings
+from pipeline.delivery.dead_ends import DeadEnds
+from pipeline.delivery.lanes import BURYING, IN_FLIGHT, READY, Held, Lane, Part, payload_bytes
 from pipeline.delivery.limiter import Limiter, LimiterSettings
 from pipeline.delivery.outcome import Fate, fate_of
-from pipeline.delivery.schedule import retry_wait_s
+from pipeline.delivery.pace import Pace
+from pipeline.delivery.queues import Queues
 from pipeline.delivery.verdict import Verdict
-from pipeline.delivery.waiting import WaitingRoom
+from pipeline.delivery.waiting import NEVER
 from pipeline.delivery.watermark import Watermark
 from pipeline.record import Record
 from pipeline.subscription import RetryPolicy
@@ -48,8 +40,8 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Policy and limits of one run.
 
     ``held_bytes_max``: payload bytes in memory; ``positions_max``: events received and not settled. At either limit
-    `Core.has_room` is False and the rim stops reading: the backlog waits in the log. ``bury_retry_s``: wait before a
-    dead-letter append that failed is tried again.
+    `Core.has_room` is False and the rim stops reading: the backlog waits in the log. ``buries_max``: dead-letter
+    appends under way; the rest wait in line. ``bury_retry_s``: wait before one that failed is tried again.
     """
 
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
@@ -59,22 +51,24 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerSettings = msgspec.field(default_factory=BreakerSettings)
     held_bytes_max: int = 8 * 1024 * 1024
     positions_max: int = 100_000
+    buries_max: int = 256
     bury_retry_s: float = 1.0
 
 
 class Core:
-    """See the module's rules. Give it records, ask for `actions`, tell it results, commit `commits`."""
+    """See the module's rules. Give it records, ask for `actions`, tell it results, commit `commit_of`."""
 
     def __init__(self, settings: CoreSettings) -> None:
         self._settings = settings
         self._parts: dict[Hashable, Part] = {}
-        self._ready: deque[Lane] = deque()
-        self._buries: deque[Lane] = deque()
-        self._waiting = WaitingRoom()
-        self._gone_told = False
+        self._held = Held()
+        self._queues = Queues()
+        self._dead_ends = DeadEnds(settings.on_dead_letter, settings.retry, self._queues)
         self.breaker = Breaker(settings.breaker)
         self.limiter: Limiter[Lane] = Limiter(settings.limiter)
-        self.held_bytes = 0
+        self._pace = Pace(self.breaker, self.limiter, self._queues)
+        self._burying = 0
+        self._gone_told = False
         self.settled = 0
         self.gone = False
 
@@ -92,7 +86,7 @@ class Core:
         """Own ``partition`` from ``next_offset`` on, with what an earlier owner left; ValueError when owned already."""
         if partition in self._parts:
             raise ValueError(f"partition {partition} is assigned already")
-        part = Part(partition, Watermark(next_offset, finished))
+        part = Part(partition, Watermark(next_offset, finished), self._held)
         part.attempts.update(attempts or {})
         part.parked.update(parked or {})
         self._parts[partition] = part
@@ -102,8 +96,10 @@ class Core:
         return tuple(self._parts)
 
     def drain(self, partition: Hashable) -> None:
-        """Begin nothing more for ``partition``; results of what is in flight still count."""
-        self._parts[partition].draining = True
+        """Begin nothing more for ``partition``; results of what is in flight still count. Only `revoke` ends it."""
+        part = self._parts[partition]
+        part.draining = True
+        self._queues.drop(part)
 
     def in_flight_of(self, partition: Hashable) -> int:
         """Attempts and dead-letter appends of ``partition`` whose results are outstanding."""
@@ -115,21 +111,29 @@ class Core:
         part.live = False
         broken_off = [lane for lane in (*self.limiter.in_flight, *self.limiter.slow) if lane.part is part]
         for lane in broken_off:
-            self.limiter.drop(lane)
-        if broken_off:
-            self.breaker.dropped()
-        self._ready = deque(lane for lane in self._ready if lane.part is not part)
-        self._buries = deque(lane for lane in self._buries if lane.part is not part)
-        self._waiting.drop(part)
-        self.held_bytes -= part.held_bytes
+            self._pace.call_off(lane)
+        self._queues.drop(part)
+        self._burying -= part.burying
+        part.hold(-part.held_bytes)
         return broken_off
+
+    def release(self, partition: Hashable, key: bytes | None) -> bool:
+        """An operator lets a parked or held key go on, a held head tried afresh; ``None``: all held events that have
+        no key. False when nothing stood there.
+        """
+        return self._dead_ends.release(self._parts[partition], key)
 
     # -- records in --------------------------------------------------------------------------------------------------
 
     @property
+    def held_bytes(self) -> int:
+        """Payload bytes in memory."""
+        return self._held.total
+
+    @property
     def has_room(self) -> bool:
         """Whether more records may be received (see `CoreSettings`)."""
-        if self.held_bytes >= self._settings.held_bytes_max:
+        if self._held.total >= self._settings.held_bytes_max:
             return False
         return sum(len(part.watermark.unfinished) for part in self._parts.values()) < self._settings.positions_max
 
@@ -147,197 +151,101 @@ class Core:
                 lane = Lane(part, key, record)
                 if key is not None:
                     lanes[key] = lane
-                self._hold(part, payload_bytes(record))
-                self._begin_head(lane)
+                part.hold(lane.head_bytes)
+                self._dead_ends.begin_head(lane)
             elif lane.state is READY or lane.state is IN_FLIGHT:
-                self._hold(part, payload_bytes(record))
+                part.hold(payload_bytes(record))
                 lane.push(record)
             else:
                 lane.push(record.offset)
         watermark.advance(next_offset)
 
     def payload(self, lane: Lane, record: Record) -> None:
-        """The head's payload, read again from the log (its lane had kept the offset only)."""
-        if lane.part.live and isinstance(lane.head, int):
-            lane.head = record
-            self._hold(lane.part, payload_bytes(record))
-
-    def _hold(self, part: Part, payload: int) -> None:
-        part.held_bytes += payload
-        self.held_bytes += payload
-
-    def _begin_head(self, lane: Lane) -> None:
-        """The lane has a new head: what an earlier owner or a parked key knows of it decides where it goes."""
-        part = lane.part
-        if part.attempts and (restored := part.attempts.get(lane.offset)) is not None:
-            lane.attempts, lane.first_failed_at = restored
-            if (
-                self._settings.on_dead_letter == "block"
-                and retry_wait_s(self._settings.retry, lane.attempts, 0.0) is None
-            ):
-                lane.state = HELD
-                return
-        if part.parked and lane.key in part.parked:
-            self._bury(lane)
-            return
-        lane.state = READY
-        self._ready.append(lane)
+        """The head's payload, read again from the log (its lane had kept the offset only). Another's is ignored."""
+        if lane.part.live and lane.head == record.offset:
+            lane.head, lane.head_bytes = record, payload_bytes(record)
+            lane.part.hold(lane.head_bytes)
 
     # -- attempts out ------------------------------------------------------------------------------------------------
 
     def actions(self, now: float) -> Actions:
         """What to do now. Call it after anything changed and when `next_wakeup` is reached."""
-        if self._waiting:
-            for lane in self._waiting.pop_due(now):
-                self._wake(lane)
-        buries = self._take(self._buries, len(self._buries)) if self._buries else []
+        queues = self._queues
+        if queues.next_due <= now:
+            queues.wake(now)
+        buries = queues.take_buries(self._settings.buries_max - self._burying) if queues.buries else []
+        self._burying += len(buries)
         gone, self._gone_told = self.gone and not self._gone_told, self.gone
-        return Actions(self._take_sends(now), buries, gone)
-
-    def _take_sends(self, now: float) -> list[Lane]:
-        breaker = self.breaker
-        if self.gone or not breaker.may_send(now):
-            return []
-        slots = self.limiter.free(now)
-        if breaker.state is BreakerState.OPEN:
-            slots = min(slots, 1)
-            if not self._ready and self._waiting:
-                self._wake(self._waiting.pop_first())
-        sends = self._take(self._ready, slots) if self._ready and slots else []
-        for lane in sends:
-            lane.state = IN_FLIGHT
-            self.limiter.begin(lane, now)
-        if sends:
-            breaker.sent()
-        return sends
-
-    def _take(self, lanes: deque[Lane], count: int) -> list[Lane]:
-        """Up to ``count`` lanes off the front, those of draining partitions left where they are."""
-        taken: list[Lane] = []
-        passed: list[Lane] = []
-        while lanes and len(taken) < count:
-            lane = lanes.popleft()
-            if lane.part.draining:
-                passed.append(lane)
-            else:
-                lane.part.in_flight += 1
-                taken.append(lane)
-        lanes.extendleft(reversed(passed))
-        return taken
-
-    def _wake(self, lane: Lane) -> None:
-        if lane.state is BURY_WAITING:
-            self._bury(lane)
-        else:
-            lane.state = READY
-            self._ready.append(lane)
+        return Actions([] if self.gone else self._pace.begin(now), buries, gone)
 
     def next_wakeup(self, now: float) -> float | None:
         """When `actions` may have something new although nothing was told to the core; None: only after that."""
-        times = [self._waiting.next_due]
-        if not self.gone and (self._ready or self._waiting):
-            if self.breaker.state is BreakerState.OPEN:
-                times.append(self.breaker.probe_at)
-            if self._ready:
-                times.append(self.limiter.next_token_at(now))
-        if self.limiter.in_flight:
-            times.append(now + self.limiter.slow_after_s)
-        known = [time for time in times if time is not None]
-        return max(min(known), now) if known else None
+        due = self._queues.next_due
+        if not self.gone:
+            due = min(due, self._pace.next_at(now))
+        return None if due == NEVER else max(due, now)
 
     def tick(self, now: float) -> None:
         """Set hanging attempts aside (see ``limiter``). Call it a few times a second while attempts are in flight."""
-        self.limiter.set_slow_aside(now)
+        self._pace.set_slow_aside(now)
 
     # -- results in --------------------------------------------------------------------------------------------------
 
     def succeeded(self, lane: Lane, now: float) -> None:
         """The attempt was delivered (2xx)."""
-        part = lane.part
-        if not part.live:
-            return
-        self.limiter.end(lane, now)
-        part.in_flight -= 1
-        self.breaker.succeeded()
-        self.limiter.succeeded()
-        self._settle(lane)
+        if lane.part.live:
+            self._pace.end(lane, now)
+            self.breaker.succeeded()
+            self.limiter.succeeded()
+            self._settle(lane)
 
     def failed(self, lane: Lane, verdict: Verdict, now: float, draw: float) -> None:
         """The attempt was not delivered; ``verdict`` (not DELIVERED) says what that means."""
-        part = lane.part
+        part, queues = lane.part, self._queues
         if not part.live:
             return
-        self.limiter.end(lane, now)
-        part.in_flight -= 1
+        self._pace.end(lane, now)
         if verdict.retry_after_s is not None:
             self.limiter.asked_for_patience(now)
         fate, due = fate_of(lane, verdict, self._settings.retry, self.breaker, now=now, draw=draw)
         if lane.attempts and lane.first_failed_at is not None:
             part.attempts[lane.offset] = (lane.attempts, lane.first_failed_at)
-        if fate is Fate.WAIT:
-            self._wait(lane, due)
-        elif fate is Fate.DEAD:
-            self._end_in_dead_letter(lane)
+        if fate is Fate.DEAD:
+            self._dead_ends.give_up(lane)
+        elif fate is Fate.WAIT or fate is Fate.WAIT_AS_ASKED:
+            lane.forget_payloads()
+            (queues.wait if fate is Fate.WAIT else queues.wait_as_asked)(lane, due)
         else:
             self.gone = self.gone or fate is Fate.GONE
-            lane.state = READY
-            self._ready.append(lane)
+            queues.make_ready(lane)
 
     def buried(self, lane: Lane) -> None:
         """The dead-letter append of the lane's head is acknowledged by all in-sync replicas."""
         if lane.part.live:
-            lane.part.in_flight -= 1
+            self._end_bury(lane)
             self._settle(lane)
 
     def bury_failed(self, lane: Lane, now: float) -> None:
         """The dead-letter append failed: the event stays unsettled and the append is tried again."""
         if lane.part.live:
-            lane.part.in_flight -= 1
-            lane.state = BURY_WAITING
-            self._let_go(lane)
-            self._waiting.push(lane, now + self._settings.bury_retry_s)
+            self._end_bury(lane)
+            lane.forget_payloads()
+            self._queues.wait_to_bury(lane, now + self._settings.bury_retry_s)
 
-    def vanished(self, lane: Lane, now: float) -> None:
+    def vanished(self, lane: Lane, now: float) -> None:  # noqa: ARG002 - results carry their time, as the others do
         """The head's payload can no longer be read (retention took it): settled, and the rim has told of the gap."""
-        if lane.part.live:
-            self.limiter.end(lane, now)
-            self.breaker.dropped()
-            lane.part.in_flight -= 1
-            self._settle(lane)
-
-    def release(self, partition: Hashable, key: bytes) -> bool:
-        """An operator lets a parked or held key go on, its head tried afresh; False when nothing stood there."""
-        part = self._parts[partition]
-        was_parked = part.parked.pop(key, None) is not None
-        lane = part.lanes.get(key)
-        if lane is None or lane.state is not HELD:
-            return was_parked
-        lane.attempts, lane.first_failed_at, lane.state = 0, None, READY
-        part.attempts.pop(lane.offset, None)
-        self._ready.append(lane)
-        return True
-
-    def _wait(self, lane: Lane, due: float) -> None:
-        lane.state = WAITING
-        self._let_go(lane)
-        self._waiting.push(lane, due)
-
-    def _let_go(self, lane: Lane) -> None:
-        self._hold(lane.part, -lane.forget_payloads())
-
-    def _end_in_dead_letter(self, lane: Lane) -> None:
-        policy = self._settings.on_dead_letter
-        if policy == "block":
-            lane.state = HELD
-            self._let_go(lane)
+        if not lane.part.live:
             return
-        if policy == "park" and lane.key is not None:
-            lane.part.parked[lane.key] = reason_of(lane)
-        self._bury(lane)
+        if lane.state is BURYING:
+            self._end_bury(lane)
+        else:
+            self._pace.call_off(lane)
+        self._settle(lane)
 
-    def _bury(self, lane: Lane) -> None:
-        lane.state = BURYING
-        self._buries.append(lane)
+    def _end_bury(self, lane: Lane) -> None:
+        self._burying -= 1
+        lane.part.burying -= 1
+        lane.part.in_flight -= 1
 
     def _settle(self, lane: Lane) -> None:
         part, head = lane.part, lane.head
@@ -346,9 +254,9 @@ class Core:
         part.watermark.finish(offset)
         if part.attempts:
             part.attempts.pop(offset, None)
-        self._hold(part, -payload_bytes(head))
+        part.hold(-lane.head_bytes)
         if lane.next_head():
-            self._begin_head(lane)
+            self._dead_ends.begin_head(lane)
         elif lane.key is not None:
             del part.lanes[lane.key]
 
@@ -357,4 +265,11 @@ class Core:
     def commit_of(self, partition: Hashable) -> Commit:
         """The pointer of ``partition``: safe to commit at any time."""
         part = self._parts[partition]
-        return Commit(part.watermark.position, part.watermark.finished_above(), dict(part.attempts))
+        mark = part.watermark
+        # Restored attempts whose record is gone from the log, or which the filter leaves out by now, end here.
+        attempts = {
+            offset: made
+            for offset, made in part.attempts.items()
+            if offset in mark.unfinished or offset >= mark.next_offset
+        }
+        return Commit(mark.position, mark.finished_above(), attempts)

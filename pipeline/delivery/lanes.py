@@ -2,16 +2,17 @@
 
 ::
 
-    READY --sent--> IN_FLIGHT --delivered--> next event READY, or the lane ends
-    IN_FLIGHT --failed--> WAITING --due--> READY           (attempt counted)
-    IN_FLIGHT --failed, breaker open--> READY              (attempt not counted)
-    IN_FLIGHT --rejected or spent--> BURYING --append acknowledged--> next event READY (continue),
-                                                                      next event BURYING (park)
-    IN_FLIGHT --rejected or spent--> HELD (block) --released by an operator--> READY
+    READY --sent--> IN_FLIGHT --hangs--> SLOW
+    IN_FLIGHT, SLOW --delivered--> next event READY, or the lane ends
+    IN_FLIGHT, SLOW --failed--> WAITING --due, or called as a probe--> READY
+    IN_FLIGHT, SLOW --failed, breaker open--> READY                       (attempt not counted)
+    IN_FLIGHT, SLOW --rejected or spent--> BURYING --append acknowledged--> next event READY (continue),
+                                                                            next event BURYING (park)
+    IN_FLIGHT, SLOW --rejected or spent--> HELD (block) --released by an operator--> READY
     BURYING --append failed--> BURY_WAITING --due--> BURYING
 
-A waiting lane keeps positions, not payloads: its records give way to their offsets and are read again from the
-log when their turn comes.
+A lane that waits or hangs keeps positions, not payloads: records give way to their offsets and are read again from
+the log when their turn comes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 class LaneState(Enum):
     READY = "ready"
     IN_FLIGHT = "in flight"
+    SLOW = "slow"
     WAITING = "waiting"
     BURYING = "burying"
     BURY_WAITING = "bury waiting"
@@ -38,35 +40,67 @@ class LaneState(Enum):
 
 
 # Enum members are looked up through their class; the hot path compares these instead.
-READY, IN_FLIGHT, WAITING = LaneState.READY, LaneState.IN_FLIGHT, LaneState.WAITING
+READY, IN_FLIGHT, SLOW, WAITING = LaneState.READY, LaneState.IN_FLIGHT, LaneState.SLOW, LaneState.WAITING
 BURYING, BURY_WAITING, HELD = LaneState.BURYING, LaneState.BURY_WAITING, LaneState.HELD
+
+
+class Held:
+    """Payload bytes that a run holds in memory."""
+
+    __slots__ = ("total",)
+
+    def __init__(self) -> None:
+        self.total = 0
 
 
 class Part:
     """One partition of a run. ``name`` is whatever the caller knows it by; ``live`` ends with revoke.
 
     ``attempts`` maps the offset of a failing head to (failed attempts, when the first failed); ``parked`` maps a parked
-    key to the reason of the dead letter that parked it. ``in_flight`` counts sends and buries whose results are outstanding.
+    key to the reason of the dead letter that parked it. ``in_flight`` counts sends and buries whose results are
+    outstanding, ``burying`` the buries among them. ``held`` are the lanes that wait for an operator.
     """
 
-    __slots__ = ("attempts", "draining", "held_bytes", "in_flight", "lanes", "live", "name", "parked", "watermark")
+    __slots__ = (
+        "attempts",
+        "burying",
+        "draining",
+        "held",
+        "held_bytes",
+        "held_of_run",
+        "in_flight",
+        "lanes",
+        "live",
+        "name",
+        "parked",
+        "watermark",
+    )
 
-    def __init__(self, name: Hashable, watermark: Watermark) -> None:
+    def __init__(self, name: Hashable, watermark: Watermark, held_of_run: Held) -> None:
         self.name = name
+        self.held_of_run = held_of_run
         self.watermark = watermark
         self.lanes: dict[bytes, Lane] = {}
         self.live = True
         self.draining = False
         self.in_flight = 0
+        self.burying = 0
         self.held_bytes = 0
+        self.held: set[Lane] = set()
         self.parked: dict[bytes, str] = {}
         self.attempts: dict[int, tuple[int, float]] = {}
+
+    def hold(self, payload: int) -> None:
+        """``payload`` bytes more are in memory, less when negative."""
+        self.held_bytes += payload
+        self.held_of_run.total += payload
 
 
 class Lane:
     """The handle of its own attempt: what `Core.actions` gives out and the results come back with.
 
-    ``head`` is a `Record`, or a bare offset when the payload has to be read again. ``attempts`` counts
+    ``head`` is a `Record` that holds ``head_bytes``, or a bare offset when the payload has to be read again.
+    ``attempts`` counts
     failed attempts of the head; the attempt under way is number ``attempts + 1``. ``verdict`` is the last failure's;
     ``expired`` says that the head was given up for its age.
     """
@@ -76,6 +110,7 @@ class Lane:
         "expired",
         "first_failed_at",
         "head",
+        "head_bytes",
         "key",
         "last_failed_at",
         "part",
@@ -88,6 +123,7 @@ class Lane:
         self.part = part
         self.key = key
         self.head: Record | int = head
+        self.head_bytes = payload_bytes(head)
         self.queue: deque[Record | int] | None = None
         self.state = READY
         self.attempts = 0
@@ -112,29 +148,40 @@ class Lane:
         if not queue:
             return False
         self.head = queue.popleft()
+        self.head_bytes = payload_bytes(self.head)
+        if self.verdict is not None or self.attempts:
+            self.start_afresh()
+        return True
+
+    def start_afresh(self) -> None:
+        """Forget what is known of earlier attempts with the head."""
         self.attempts = 0
         self.first_failed_at = None
         self.last_failed_at = None
         self.verdict = None
         self.expired = False
-        return True
 
-    def forget_payloads(self) -> int:
-        """Let records give way to their offsets; the bytes that frees."""
-        freed = payload_bytes(self.head)
-        self.head = self.offset
+    def forget_payloads(self) -> None:
+        """Let records give way to their offsets."""
+        self.forget_followers()
+        self.part.hold(-self.head_bytes)
+        self.head, self.head_bytes = self.offset, 0
+
+    def forget_followers(self) -> None:
+        """`forget_payloads` of what stands behind the head."""
         if self.queue:
-            freed += sum(map(payload_bytes, self.queue))
+            self.part.hold(-sum(map(payload_bytes, self.queue)))
             self.queue = deque(item if isinstance(item, int) else item.offset for item in self.queue)
-        return freed
 
 
 def payload_bytes(item: Record | int) -> int:
-    """What an event of a lane holds in memory beyond its position."""
+    """What an event of a lane holds in memory beyond its position: the bytes of value, key and headers."""
     if isinstance(item, int):
         return 0
-    value = item.value
-    return len(value) if value is not None else 0
+    held = len(item.value or b"") + len(item.key or b"")
+    for name, value in item.headers:
+        held += len(name) + len(value or b"")
+    return held
 
 
 def reason_of(lane: Lane) -> str:

@@ -1,18 +1,22 @@
 """How much may be under way: in-flight caps with a cap of their own for hanging attempts, and a rate.
 
 Attempts that hang far beyond the usual latency move from the in-flight cap to the slow cap, so stuck keys do not
-use up the good keys' slots. A reply that asks for patience halves the cap, each success gives back a fraction of one slot
-(additive increase, multiplicative decrease, RFC 5681 §3.1 in spirit).
+use up the good keys' slots. A reply that asks for patience halves the cap, each success gives back a fraction of one
+slot (additive increase, multiplicative decrease, RFC 5681 §3.1 in spirit).
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import islice
+from math import inf
 from typing import Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T", bound=Hashable)
+# Tokens that lack less than this are whole: a wake-up computed for a token must find it.
+_TOKEN_ROUNDING = 1e-6
 
 
 class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +50,24 @@ class Limiter(Generic[T]):
         if self._settings.rate_per_s is None or slots <= 0:
             return max(slots, 0)
         self._refill(now, self._settings.rate_per_s)
-        return min(slots, int(self._tokens))
+        return max(min(slots, int(self._tokens + _TOKEN_ROUNDING)), 0)
+
+    def may_begin_at(self, now: float) -> float:
+        """The earliest time at which `free` may give a slot, `set_slow_aside` called before; infinite: not before an
+        attempt ends.
+        """
+        at = now
+        to_set_aside = len(self.in_flight) - int(self.cap) + 1
+        if to_set_aside > 0:
+            if len(self.slow) + to_set_aside > self._settings.slow_max:
+                return inf
+            last_began_at = next(islice(self.in_flight.values(), to_set_aside - 1, None))
+            at = max(at, last_began_at + self.slow_after_s)
+        rate = self._settings.rate_per_s
+        if rate is not None:
+            self._refill(now, rate)
+            at = max(at, now + (1.0 - self._tokens) / rate)
+        return at
 
     def begin(self, attempt: T, now: float) -> None:
         self.in_flight[attempt] = now
@@ -76,27 +97,22 @@ class Limiter(Generic[T]):
             self._cut_at = now
             self.cap = max(1.0, self.cap / 2)
 
-    def set_slow_aside(self, now: float) -> None:
-        """Move attempts that hang to the slow cap while that has room."""
-        began_before = now - self.slow_after_s
-        while len(self.slow) < self._settings.slow_max:
-            attempt = next(iter(self.in_flight), None)
-            if attempt is None or self.in_flight[attempt] > began_before:
-                return
+    def set_slow_aside(self, now: float) -> list[T]:
+        """Move attempts that hang to the slow cap while that has room; those moved."""
+        moved: list[T] = []
+        slow_after_s = self.slow_after_s
+        for attempt, began_at in self.in_flight.items():
+            if began_at + slow_after_s > now or len(self.slow) + len(moved) >= self._settings.slow_max:
+                break
+            moved.append(attempt)
+        for attempt in moved:
             del self.in_flight[attempt]
-            self.slow.add(attempt)
+        self.slow.update(moved)
+        return moved
 
     @property
     def slow_after_s(self) -> float:
         return max(self._settings.slow_after_s, self.latency_s * self._settings.slow_factor)
-
-    def next_token_at(self, now: float) -> float | None:
-        """When the rate allows the next attempt, or None when the rate is not what holds it."""
-        rate = self._settings.rate_per_s
-        if rate is None:
-            return None
-        self._refill(now, rate)
-        return None if self._tokens >= 1.0 else now + (1.0 - self._tokens) / rate
 
     def _refill(self, now: float, rate_per_s: float) -> None:
         if self._tokens_at is not None:

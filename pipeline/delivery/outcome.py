@@ -12,10 +12,14 @@ from pipeline.subscription import RetryPolicy
 
 
 class Fate(Enum):
-    """``AGAIN``: ready at once, the breaker decides when. ``WAIT``: ready at the time given. ``DEAD``: the dead-letter policy decides."""
+    """``AGAIN``: ready at once, the breaker decides when. ``WAIT``: ready at the time given, or before as a probe.
+    ``WAIT_AS_ASKED``: ready at the time given, never before: the endpoint asked for it. ``DEAD``: the dead-letter
+    policy decides. ``GONE``: the endpoint is.
+    """
 
     AGAIN = "again"
     WAIT = "wait"
+    WAIT_AS_ASKED = "wait as asked"
     DEAD = "dead"
     GONE = "gone"
 
@@ -23,29 +27,33 @@ class Fate(Enum):
 def fate_of(
     lane: Lane, verdict: Verdict, policy: RetryPolicy, breaker: Breaker, *, now: float, draw: float
 ) -> tuple[Fate, float]:
-    """The lane's fate, and for ``WAIT`` until when (monotonic seconds); notes the failure in ``lane`` and ``breaker``.
+    """The lane's fate, and for both waits until when (monotonic seconds); notes the failure in ``lane`` and
+    ``breaker``.
 
     Attempts count only while the breaker is closed, so an endpoint that is down does not use up its events' attempts.
     A rejected event says nothing of the endpoint's health: it settles one event and leaves the breaker as it was.
     """
     lane.verdict = verdict
     if verdict.kind is VerdictKind.GONE:
+        breaker.dropped(id(lane))
         return Fate.GONE, now
     lane.last_failed_at = now
     if lane.first_failed_at is None:
         lane.first_failed_at = now
     if verdict.kind is VerdictKind.REJECT:
-        breaker.dropped()
+        breaker.dropped(id(lane))
         lane.attempts += 1
         return Fate.DEAD, now
-    patience_s = verdict.retry_after_s or 0.0
-    counts = breaker.failed(id(lane), now, draw, patience_s)
+    asked_s = verdict.retry_after_s or 0.0
+    counts = breaker.failed(id(lane), now, draw, asked_s)
     if counts:
         lane.attempts += 1
     if given_up(policy, lane.first_failed_at, now):
         lane.expired = True
         return Fate.DEAD, now
-    if not counts:
-        return Fate.AGAIN, now
-    wait_s = retry_wait_s(policy, lane.attempts, draw)
-    return (Fate.DEAD, now) if wait_s is None else (Fate.WAIT, now + max(wait_s, patience_s))
+    wait_s = retry_wait_s(policy, lane.attempts, draw) if counts else 0.0
+    if wait_s is None:
+        return Fate.DEAD, now
+    if asked_s > 0:
+        return Fate.WAIT_AS_ASKED, now + max(wait_s, asked_s)
+    return (Fate.WAIT, now + wait_s) if counts else (Fate.AGAIN, now)

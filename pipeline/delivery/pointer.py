@@ -1,11 +1,12 @@
 """A subscription's pointer as it is committed: the offset, and in the commit's metadata what is known above it.
 
-Text: ``ep1.<epoch>.<owner>.<base>.<ack map>.<attempts>.$`` — our prefix, the epoch and name of the worker that wrote it, the
-offset it belongs to, the `AckMap`, the attempts of failing heads, and a terminator of our own: confluent-kafka 2.16.1 stores a
-NUL behind metadata and reads past the end of metadata that lacks one, so what follows the terminator is ignored.
+Text: ``ep1.<epoch>.<owner>.<base>.<ack map>.<attempts>.$`` — our prefix, the epoch and name of the worker that wrote
+it, the offset it belongs to, the `AckMap`, the attempts of failing heads, and a terminator of our own:
+confluent-kafka 2.16.1 stores a NUL behind metadata and reads past the end of metadata that lacks one, so what follows
+the terminator is ignored.
 
-The committed offset alone is the truth; metadata counts only when its base equals that offset (stock tools reset offsets
-with empty metadata).
+The committed offset alone is the truth; metadata counts only when its base equals that offset (stock tools reset
+offsets with empty metadata).
 """
 
 from __future__ import annotations
@@ -17,23 +18,30 @@ from collections.abc import Mapping
 import msgspec
 
 from pipeline.delivery.ackmap import AckMap, decode_ackmap, decode_varints, encode_varint
-from pipeline.errors import FormatUnreadable
+from pipeline.errors import DeclarationInvalid, FormatUnreadable
 
 PREFIX = "ep1."
 # Kafka's limit is 4,096 characters (offset.metadata.max.bytes); a NUL and a margin stay free.
 CHARACTERS_MAX = 3800
 _ATTEMPTS_CHARACTERS_MAX = 1200
-_TEXT = re.compile(r"ep1\.(\d{1,18})\.([A-Za-z0-9-]{1,40})\.(\d{1,19})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)\.\$")
+_OWNER = r"[A-Za-z0-9_-]{1,100}"
+_TEXT = re.compile(rf"ep1\.([0-9]{{1,18}})\.({_OWNER})\.([0-9]{{1,19}})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)\.\$")
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one commit says of one partition. ``attempts``: failing head's offset -> (attempts, first failed, unix seconds)."""
+    """What one commit says of one partition. ``attempts``: failing head's offset -> (attempts, first failed, unix
+    seconds). Raises `DeclarationInvalid` for an owner that the text could not be read back with.
+    """
 
     epoch: int
     owner: str
     offset: int
     finished: AckMap = msgspec.field(default_factory=AckMap)
     attempts: Mapping[int, tuple[int, int]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(_OWNER, self.owner):
+            raise DeclarationInvalid("owner", self.owner, "1 to 100 ASCII letters, digits, - and _")
 
     def metadata(self) -> str:
         """At most `CHARACTERS_MAX` characters; what does not fit is left out, which costs second deliveries only."""
@@ -46,6 +54,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
         body = bytearray()
         before = self.offset
         for offset, (count, first_failed_at) in sorted(self.attempts.items()):
+            if offset < self.offset:
+                continue
             piece = encode_varint(offset - before) + encode_varint(count) + encode_varint(max(first_failed_at, 0))
             if len(body) + len(piece) > _ATTEMPTS_CHARACTERS_MAX * 3 // 4:
                 break

@@ -16,9 +16,14 @@ def retry_wait_s(policy: RetryPolicy, attempts: int, draw: float) -> float | Non
 
     ``draw`` is a random number in [0, 1).
     """
-    if attempts > len(policy.schedule_s):
+    if spent(policy, attempts):
         return None
     return max(RETRY_WAIT_S_MIN, policy.schedule_s[attempts - 1] * (1.0 - draw))
+
+
+def spent(policy: RetryPolicy, attempts: int) -> bool:
+    """Whether ``attempts`` failed ones are all that the schedule has."""
+    return attempts > len(policy.schedule_s)
 
 
 def given_up(policy: RetryPolicy, first_failed_at: float, now: float) -> bool:

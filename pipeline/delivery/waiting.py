@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
+from math import inf
 
 from pipeline.delivery.lanes import Lane, Part
+
+NEVER = inf
 
 
 class WaitingRoom:
@@ -21,8 +24,9 @@ class WaitingRoom:
         return bool(self._heap)
 
     @property
-    def next_due(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
+    def next_due(self) -> float:
+        """The soonest ``due``, `NEVER` when none waits."""
+        return self._heap[0][0] if self._heap else NEVER
 
     def push(self, lane: Lane, due: float) -> None:
         heapq.heappush(self._heap, (due, next(self._ticket), lane))

@@ -6,7 +6,12 @@ must neither stall the watermark nor let it pass a record that is not finished.
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
 from pipeline.delivery.ackmap import AckMap, finished_between
+
+# More ranges than fit a commit's metadata; looking for all of them would cost a loop over every unfinished offset.
+RANGES_MAX = 2048
 
 
 class Watermark:
@@ -16,11 +21,12 @@ class Watermark:
     is what an earlier owner had finished above the offset it committed.
     """
 
-    __slots__ = ("next_offset", "restored", "unfinished")
+    __slots__ = ("_restored_until", "next_offset", "restored", "unfinished")
 
     def __init__(self, next_offset: int, restored: AckMap | None = None) -> None:
         self.next_offset = next_offset
         self.restored = restored or AckMap()
+        self._restored_until = self.restored.ranges[-1][1] if self.restored else 0
         self.unfinished: dict[int, None] = {}
 
     @property
@@ -33,7 +39,7 @@ class Watermark:
         if offset < self.next_offset:
             raise ValueError(f"offset {offset} received after {self.next_offset - 1}")
         self.next_offset = offset + 1
-        if self.restored and offset in self.restored:
+        if offset < self._restored_until and offset in self.restored:
             return False
         self.unfinished[offset] = None
         return True
@@ -43,9 +49,12 @@ class Watermark:
         self.next_offset = max(self.next_offset, next_offset)
 
     def finish(self, offset: int) -> None:
+        """A received record is settled; raises KeyError when it is already."""
         del self.unfinished[offset]
 
     def finished_above(self) -> AckMap:
-        """What is finished above `position`, including what an earlier owner had finished and we did not read yet."""
+        """What is finished above `position`, including what an earlier owner had finished and we did not read yet; the
+        first `RANGES_MAX` ranges of it.
+        """
         read = finished_between(self.unfinished, self.position, self.next_offset)
-        return AckMap((*read, *self.restored.above(self.next_offset).ranges))
+        return AckMap(islice(chain(read, self.restored.above(self.next_offset).ranges), RANGES_MAX))

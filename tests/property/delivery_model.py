@@ -1,0 +1,334 @@
+"""What the delivery core promises, said again in the plainest way: a model that checks every step of the machine.
+
+The model knows the log, what was finished on it, and who owns a partition. It keeps a list of what is owed and no
+queues: an attempt the core begins is compared with the rules, never predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.lanes import Lane, payload_bytes
+from pipeline.delivery.pointer import Pointer, read_pointer
+from pipeline.delivery.schedule import retry_wait_s
+from pipeline.delivery.verdict import Verdict, VerdictKind
+from pipeline.record import Record
+
+
+class PartitionLog:
+    """One partition as it lies on the broker, with what is committed for it and what is finished of it in truth.
+
+    Nothing below ``floor`` is owed: an operator moved the cursor there.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.records: dict[int, Record] = {}
+        self.end = 0
+        self.floor = 0
+        self.finished: set[int] = set()
+        self.committed: tuple[int, str | None] = (0, None)
+        self.parked: dict[bytes, str] = {}
+
+    def append(self, gap: int, key: bytes | None, size: int) -> None:
+        offset = self.end + gap
+        self.records[offset] = Record("t", self.number, offset, 0, key, b"x" * size)
+        self.end = offset + 1
+
+    def between(self, first: int, until: int) -> list[Record]:
+        return [record for offset, record in self.records.items() if first <= offset < until]
+
+
+class Tenure:
+    """One ownership of a partition. ``unsettled`` is what was received and is owed, in order of receipt."""
+
+    def __init__(self, log: PartitionLog, pointer: Pointer) -> None:
+        self.log = log
+        self.start = self.read = pointer.offset
+        self.restored = pointer.finished
+        self.attempts: dict[int, tuple[int, float]] = {at: (n, float(t)) for at, (n, t) in pointer.attempts.items()}
+        self.unsettled: dict[int, Record] = {}
+        self.doomed: set[int] = set()
+        self.held: set[int] = set()
+        self.parked_once = set(log.parked)
+        self.due: dict[int, float] = {}
+        self.asked_until: dict[int, float] = {}
+        self.draining = False
+
+    def receive(self, records: list[Record], next_offset: int) -> None:
+        for record in records:
+            if record.offset not in self.restored:
+                self.unsettled[record.offset] = record
+        self.read = max(self.read, next_offset)
+
+    def settle(self, offset: int) -> None:
+        del self.unsettled[offset]
+        self.log.finished.add(offset)
+        for known in (self.attempts, self.due, self.asked_until):
+            known.pop(offset, None)
+        self.doomed.discard(offset)
+
+
+class Outstanding:
+    """An attempt or dead-letter append whose result has not come."""
+
+    def __init__(self, tenure: Tenure, offset: int, kind: Literal["send", "bury"]) -> None:
+        self.tenure, self.offset, self.kind = tenure, offset, kind
+
+
+class Model:
+    def __init__(self, settings: CoreSettings) -> None:
+        self.settings = settings
+        self.core = Core(settings)
+        self.now = 100.0
+        self.tenures: dict[int, Tenure] = {}
+        self.outstanding: dict[Lane, Outstanding] = {}
+        self.probe: Lane | None = None
+        self.last_probe: Lane | None = None
+        self.failing: list[Lane] = []
+        self.asked_until = 0.0
+        self.sends = 0
+
+    # -- ownership ---------------------------------------------------------------------------------------------------
+
+    def assign(self, log: PartitionLog) -> None:
+        offset, metadata = log.committed
+        pointer = read_pointer(offset, metadata) or Pointer(epoch=1, owner="w", offset=offset)
+        tenure = self.tenures[log.number] = Tenure(log, pointer)
+        spent = len(self.settings.retry.schedule_s) + 1
+        if self.settings.on_dead_letter == "block":
+            tenure.held = {at for at, (count, _) in tenure.attempts.items() if count >= spent}
+        self.core.assign(
+            log.number, pointer.offset, finished=pointer.finished, attempts=tenure.attempts, parked=dict(log.parked)
+        )
+
+    def commit(self, tenure: Tenure) -> None:
+        offset, finished, attempts = self.core.commit_of(tenure.log.number)
+        whole = {at: (count, int(first)) for at, (count, first) in attempts.items()}
+        pointer = Pointer(epoch=7, owner="worker-1", offset=offset, finished=finished, attempts=whole)
+        tenure.log.committed = (offset, pointer.metadata())
+
+    def revoke(self, tenure: Tenure) -> list[tuple[Lane, Outstanding]]:
+        """Returns the results that may still come, late."""
+        gone = [(lane, left) for lane, left in self.outstanding.items() if left.tenure is tenure]
+        broken_off = self.core.revoke(tenure.log.number)
+        assert set(broken_off) == {lane for lane, left in gone if left.kind == "send"}
+        for lane, _ in gone:
+            del self.outstanding[lane]
+            if lane is self.probe:
+                self.probe = None
+        del self.tenures[tenure.log.number]
+        return gone
+
+    # -- attempts out ------------------------------------------------------------------------------------------------
+
+    def act(self) -> None:
+        breaker = self.core.breaker
+        state, probe_at = breaker.state.value, breaker.probe_at
+        others = [*self.core._queues.ready, *(entry[2] for entry in self.core._queues.retries._heap)]
+        was_gone = self.core.gone
+        actions = self.core.actions(self.now)
+        assert not (actions.sends and was_gone), "sent to an endpoint that is gone"
+        if state != "closed" and actions.sends:
+            assert len(actions.sends) == 1 and state == "open" and self.probe is None, "more than one probe"
+            assert self.now >= max(probe_at, self.asked_until), "probed too soon"
+            self.probe = actions.sends[0]
+            assert self.probe is not self.last_probe or set(others) <= {self.probe}, "the same lane probed again"
+            self.last_probe = self.probe
+        for lane in actions.sends:
+            self._check_send(lane, state)
+            self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "send")
+        for lane in actions.buries:
+            self._check_bury(lane)
+            self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "bury")
+            log = self._tenure_of(lane).log
+            if lane.key is not None and self.settings.on_dead_letter == "park":
+                # The rim remembers a parked key before its first dead letter is appended.
+                log.parked.setdefault(lane.key, "exhausted")
+        self._check_wakeup()
+
+    def _tenure_of(self, lane: Lane) -> Tenure:
+        number = lane.part.name
+        assert isinstance(number, int) and lane.part.live
+        return self.tenures[number]
+
+    def lane_key(self, record: Record) -> bytes | None:
+        return {"key": record.key, "partition": b"", "none": None}[self.settings.ordering]
+
+    def _check_head(self, lane: Lane) -> tuple[Tenure, Record]:
+        """Only the first unsettled event of its key, of a partition that is not being drained, and only once."""
+        tenure = self._tenure_of(lane)
+        assert not tenure.draining, "began something while draining"
+        assert lane not in self.outstanding, "two in flight in one lane"
+        record = tenure.unsettled[lane.offset]
+        assert isinstance(lane.head, int) or lane.head is record
+        key = self.lane_key(record)
+        if key is not None:
+            ahead = [at for at, other in tenure.unsettled.items() if self.lane_key(other) == key and at < lane.offset]
+            assert not ahead, f"{lane.offset} attempted while {ahead} of its key are not settled"
+        return tenure, record
+
+    def _check_send(self, lane: Lane, state: str) -> None:
+        tenure, record = self._check_head(lane)
+        at = record.offset
+        assert at not in tenure.doomed and at not in tenure.held, "sent again after it was given up"
+        assert self.lane_key(record) not in lane.part.parked, "sent although its key is parked"
+        assert self.now >= tenure.asked_until.get(at, 0.0), "Retry-After was not honoured"
+        assert state == "open" or self.now >= tenure.due.get(at, 0.0), "sent before its time"
+        assert lane.attempts == tenure.attempts.get(at, (0, 0.0))[0]
+        self.sends += 1
+        rate = self.settings.limiter.rate_per_s
+        if rate is not None:
+            assert self.sends <= 1.01 + max(1.0, rate * 0.1) + rate * (self.now - 100.0), "over the rate"
+
+    def _check_bury(self, lane: Lane) -> None:
+        tenure, record = self._check_head(lane)
+        assert self.settings.on_dead_letter != "block", "buried although the policy is to block"
+        assert record.offset in tenure.doomed or self.lane_key(record) in tenure.parked_once, "buried for no reason"
+
+    def _check_wakeup(self) -> None:
+        """Nothing is left to do now, and the time named is one at which there may be."""
+        again = self.core.actions(self.now)
+        assert not again.sends and not again.buries and not again.gone, "actions left some behind"
+        due = self.core.next_wakeup(self.now)
+        assert due is None or due > self.now, "a wake-up that is due at once, for nothing"
+
+    # -- results in --------------------------------------------------------------------------------------------------
+
+    def read_again(self, lane: Lane) -> None:
+        left = self.outstanding[lane]
+        self.core.payload(lane, left.tenure.log.records[left.offset])
+        assert lane.head is left.tenure.log.records[left.offset]
+
+    def _end(self, lane: Lane) -> Outstanding:
+        if lane is self.probe:
+            self.probe = None
+        return self.outstanding.pop(lane)
+
+    def succeed(self, lane: Lane) -> None:
+        left = self._end(lane)
+        self.core.succeeded(lane, self.now)
+        left.tenure.settle(left.offset)
+        self.failing.clear()
+        self.asked_until = 0.0
+        assert self.core.breaker.state.value == "closed"
+
+    def fail(self, lane: Lane, verdict: Verdict, draw: float) -> None:
+        was_closed = self.core.breaker.state.value == "closed"
+        left = self._end(lane)
+        tenure, at = left.tenure, left.offset
+        count, first = tenure.attempts.get(at, (0, lane.first_failed_at))
+        self.core.failed(lane, verdict, self.now, draw)
+        if verdict.kind is VerdictKind.GONE:
+            assert self.core.gone
+            return
+        first = self.now if first is None else first
+        counted = was_closed or verdict.kind is VerdictKind.REJECT
+        count += counted
+        if count:
+            tenure.attempts[at] = (count, first)
+        policy = self.settings.retry
+        wait_s = retry_wait_s(policy, count, draw) if counted else 0.0
+        if verdict.kind is VerdictKind.REJECT or wait_s is None or self.now - first >= policy.give_up_after_s:
+            self._give_up(tenure, at, count, first)
+        else:
+            tenure.due[at] = self.now + wait_s
+        if verdict.kind is VerdictKind.RETRY:
+            if verdict.retry_after_s:
+                tenure.asked_until[at] = self.now + verdict.retry_after_s
+                self.asked_until = max(self.asked_until, tenure.asked_until[at])
+            self._check_breaker(lane, was_closed)
+
+    def _give_up(self, tenure: Tenure, at: int, count: int, first: float) -> None:
+        if self.settings.on_dead_letter == "block":
+            tenure.held.add(at)
+            tenure.attempts[at] = (max(count, len(self.settings.retry.schedule_s) + 1), first)
+            return
+        tenure.doomed.add(at)
+        key = self.lane_key(tenure.unsettled[at])
+        if key is not None and self.settings.on_dead_letter == "park":
+            tenure.parked_once.add(key)
+
+    def _check_breaker(self, lane: Lane, was_closed: bool) -> None:
+        if not was_closed:
+            assert self.core.breaker.state.value != "closed"
+            return
+        self.failing.append(lane)
+        limits = self.settings.breaker
+        opens = len(self.failing) >= limits.failures_to_open and len(set(self.failing)) >= limits.lanes_to_open
+        assert (self.core.breaker.state.value == "open") == opens
+
+    def bury_acknowledged(self, lane: Lane) -> None:
+        left = self._end(lane)
+        self.core.buried(lane)
+        left.tenure.settle(left.offset)
+
+    def bury_failed(self, lane: Lane) -> None:
+        self._end(lane)
+        self.core.bury_failed(lane, self.now)
+
+    def vanish(self, lane: Lane) -> None:
+        left = self._end(lane)
+        self.core.vanished(lane, self.now)
+        left.tenure.settle(left.offset)
+
+    def release(self, tenure: Tenure, key: bytes | None) -> None:
+        held = {at for at in tenure.held if at in tenure.unsettled and self.lane_key(tenure.unsettled[at]) == key}
+        parked = key is not None and key in self.core._parts[tenure.log.number].parked
+        assert self.core.release(tenure.log.number, key) == (parked or bool(held))
+        if key is not None:
+            tenure.log.parked.pop(key, None)
+        tenure.held -= held
+        for at in held:
+            for known in (tenure.attempts, tenure.due, tenure.asked_until):
+                known.pop(at, None)
+
+    # -- what always holds -------------------------------------------------------------------------------------------
+
+    def check(self, batch_max: int) -> None:
+        limits, core = self.settings.limiter, self.core
+        assert len(core.limiter.in_flight) <= limits.in_flight_max and len(core.limiter.slow) <= limits.slow_max
+        sends = {lane for lane, left in self.outstanding.items() if left.kind == "send"}
+        assert {*core.limiter.in_flight, *core.limiter.slow} == sends
+        assert len(self.outstanding) - len(sends) <= self.settings.buries_max
+        owed = sum(len(tenure.unsettled) for tenure in self.tenures.values())
+        assert owed < self.settings.positions_max + batch_max
+        assert core.held_bytes == sum(part.held_bytes for part in core._parts.values())
+        for tenure in self.tenures.values():
+            self._check_commit(tenure)
+            self._check_held_bytes(tenure)
+
+    def _check_commit(self, tenure: Tenure) -> None:
+        log = tenure.log
+        position, finished, attempts = self.core.commit_of(log.number)
+        assert position == next(iter(tenure.unsettled), tenure.read)
+        owed = [record.offset for record in log.between(max(log.floor, 0), position)]
+        assert log.finished.issuperset(at for at in owed if at >= log.floor), "committed past an unfinished event"
+        for record in log.between(position, log.end):
+            at = record.offset
+            assert at not in finished or at in log.finished, "says finished what is not"
+            assert at >= tenure.read or (at in finished) == (at not in tenure.unsettled)
+        assert finished.above(tenure.read) == tenure.restored.above(tenure.read)
+        known = {at: made for at, made in tenure.attempts.items() if at in tenure.unsettled or at >= tenure.read}
+        assert attempts == known, f"{attempts} {known}"
+        mine = [left for left in self.outstanding.values() if left.tenure is tenure]
+        assert self.core.in_flight_of(log.number) == len(mine)
+
+    def _check_held_bytes(self, tenure: Tenure) -> None:
+        part = self.core._parts[tenure.log.number]
+        assert part.held_bytes >= 0
+        if not tenure.draining:
+            lanes = {lane for lane in self._reachable() if lane.part is part}
+            held = [payload_bytes(item) for lane in lanes for item in (lane.head, *(lane.queue or ()))]
+            assert part.held_bytes == sum(held)
+            assert not any(lane.head_bytes != payload_bytes(lane.head) for lane in lanes)
+
+    def _reachable(self) -> Iterator[Lane]:
+        queues = self.core._queues
+        yield from (*queues.ready, *queues.buries, *self.outstanding)
+        for room in (queues.retries, queues.patient, queues.bury_retries):
+            yield from (entry[2] for entry in room._heap)
+        for part in self.core._parts.values():
+            yield from (*part.lanes.values(), *part.held)
