@@ -17,6 +17,7 @@ from pipeline.errors import (
 )
 from pipeline.sealing import unseal
 from pipeline.signing import parse_v1_secret
+from pipeline.subscription import secret_context
 from tests.fakes.house import KEYRING, GatewayHouse
 
 GROUP = "app.hook"
