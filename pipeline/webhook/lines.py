@@ -23,7 +23,7 @@ from pipeline.record import Headers
 
 # What a value may hold as it is: visible ASCII less " and % (HTTP binding §3.1.3.2).
 PLAIN = bytes(set(range(0x21, 0x7F)) - set(b'"%'))
-SPECVERSION, ID, SOURCE, TYPE, TIME, SEQUENCE, KEY, METHOD, CONTENT, ENVELOPE = (1 << bit for bit in range(10))
+SPECVERSION, ID, SOURCE, TYPE, TIME, SEQUENCE, KEY, CONTENT, ENVELOPE = (1 << bit for bit in range(9))
 CORE = SPECVERSION | ID | SOURCE | TYPE
 
 _BITS = {
@@ -34,8 +34,8 @@ _BITS = {
     "ce_time": TIME,
     "ce_sequence": SEQUENCE,
     "ce_partitionkey": KEY,
-    "ce_method": METHOD,
 }
+_NEVER_EMPTY = ("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "ce_subject", "ce_dataschema")
 _CONTENT_TYPE = "content-type"
 _PASSED = ("traceparent", "tracestate")
 _ATTRIBUTE = re.compile(r"ce_([a-z0-9]{1,64})\Z")
@@ -111,8 +111,8 @@ class HeaderLines:
         lines = []
         for name, value in found.items():
             wire_name = _wire_name(name)
-            # An attribute the spec wants non-empty, and is empty, is as good as absent.
-            if not wire_name or value is None or (not value and name in _BITS):
+            # A core attribute that is empty is as good as absent: the spec allows none.
+            if not wire_name or value is None or (not value and name in _NEVER_EMPTY):
                 continue
             if name in _PASSED:
                 lines.append(_passed_lines({name: value}))

@@ -24,7 +24,6 @@ from pipeline.webhook.lines import (
     ENVELOPE,
     ID,
     KEY,
-    METHOD,
     PLAIN,
     SEQUENCE,
     SOURCE,
@@ -109,8 +108,11 @@ class DeliveryWriter:
         )
 
     def _binary(self, record: Record, facts: _TopicFacts, webhook_id: bytes, offset: int) -> tuple[bytes, bytes]:
-        lines, seen = self._lines.of(record.headers)
-        body = record.value
+        body, headers = record.value, record.headers
+        if body is None:
+            # Whatever method its producer named: a null value must not pass for an empty one.
+            headers = tuple(header for header in headers if header[0] != "ce_method")
+        lines, seen = self._lines.of(headers)
         if seen & CORE != CORE and not seen & ENVELOPE:
             lines += self._default_lines(seen, record, facts, webhook_id)
         if not seen & (SEQUENCE | ENVELOPE):
@@ -120,9 +122,7 @@ class DeliveryWriter:
             lines += _key_line(key) if key.translate(None, PLAIN) else b"\r\nce-partitionkey: " + key
         if body and not seen & CONTENT:
             lines += _BYTES
-        if body is None:
-            return lines if seen & METHOD else lines + _DELETE, b""
-        return lines, body
+        return (lines + _DELETE, b"") if body is None else (lines, body)
 
     def _raw(self, record: Record, _facts: _TopicFacts, _webhook_id: bytes, _offset: int) -> tuple[bytes, bytes]:
         content, seen = self._lines.content_type(record.headers)
@@ -134,13 +134,14 @@ class DeliveryWriter:
 
     def _structured(self, record: Record, facts: _TopicFacts, webhook_id: bytes, offset: int) -> tuple[bytes, bytes]:
         lines = self._lines.passed(record.headers) + _EVENT_JSON
-        if record.value is None:
-            lines += _DELETE
         names = {name for name, _ in record.headers}
         extra = {} if "ce_sequence" in names else {"sequence": f"{offset:020d}"}
         key = key_text(record.key) if record.key and "ce_partitionkey" not in names else None
         if key is not None:
             extra["partitionkey"] = key
+        if record.value is None:
+            lines += _DELETE
+            extra["method"] = "DELETE"
         body = record_to_json(
             record,
             default_source=facts.source,

@@ -157,8 +157,9 @@ def test_an_empty_value_is_an_empty_body_that_says_nothing() -> None:
     assert (body, "ce-method" in headers, headers["content-length"]) == (b"", False, "0")
 
 
-def test_a_tombstone_that_names_its_method_names_it_once() -> None:
-    _, _, headers, _ = read(writer().write(record((*EVENT, ("ce_method", b"DELETE")), None), 1, NOW))
+@pytest.mark.parametrize("method", [b"DELETE", b"PUT", b"", None])
+def test_a_tombstone_says_delete_once_whatever_its_producer_said(method: bytes | None) -> None:
+    _, _, headers, _ = read(writer().write(record((*EVENT, ("ce_method", method)), None), 1, NOW))
     assert headers["ce-method"] == "DELETE"
 
 
@@ -204,8 +205,9 @@ def test_a_structured_delivery_is_a_cloudevent_in_json() -> None:
     }
 
 
-def test_a_structured_tombstone_says_delete_and_has_no_data() -> None:
-    _, _, headers, body = read(writer(format="structured").write(record((), None), 1, NOW))
+@pytest.mark.parametrize("own", [(), (("ce_method", b"PUT"),)])
+def test_a_structured_tombstone_says_delete_and_has_no_data(own: Headers) -> None:
+    _, _, headers, body = read(writer(format="structured").write(record(own, None), 1, NOW))
     event = json.loads(body)
     assert (headers["ce-method"], event["method"], event["id"]) == ("DELETE", "DELETE", "evt_aaaaaaaaaa_3_1042")
     assert "data" not in event
