@@ -17,7 +17,8 @@ class Hooks:
     def on_attempt(self, run: str, status: int, elapsed_s: float) -> None:
         """One attempt ended; ``status`` 0 means no status line came."""
 
-    def on_settled(self, run: str, count: int) -> None: ...
+    def on_stopped(self, run: str, state: str, reason: str) -> None:
+        """The run ended by itself: ``done``, or ``gone`` or ``blocked`` until an operator decides."""
 
     def on_buried(self, run: str, reason: str) -> None: ...
 

@@ -44,6 +44,17 @@ def in_rows(window: Window) -> dict[str, dict[int, tuple[int, int]]]:
     return rows
 
 
+def cancelled_at(run: StoredRun, reached: Mapping[Partition, int]) -> StoredRun:
+    """``run`` cancelled, its window cut to the offsets it had ``reached``, so that windows tell what was run."""
+    window = {
+        (topic, partition): (first, min(until, reached[topic, partition]))
+        for topic, parts in run.window.items()
+        for partition, (first, until) in parts.items()
+        if (topic, partition) in reached
+    }
+    return msgspec.structs.replace(run, state="cancelled", window=in_rows(window))
+
+
 class Runs:
     """Runs of one namespace. ``now_ms`` is the wall clock, ``random_hex`` draws what makes ids differ."""
 
@@ -99,7 +110,7 @@ class Runs:
         return StampedRun(run, row.version)
 
     async def cancel(self, subscription: str, kind: Kind, run_id: str) -> StampedRun:
-        """Stop it. Its window is cut to what it had committed, so that windows tell what was run.
+        """Stop it where it had committed to last.
 
         Raises `Conflict` when over.
         """
@@ -108,13 +119,7 @@ class Runs:
             raise Conflict(f"{kind} {run_id} is {run.state} already")
         places = [(topic, partition) for topic, parts in run.window.items() for partition in parts]
         reached = await self._offsets.read(self.group(run), places)
-        window = {
-            (topic, partition): (first, min(until, reached[topic, partition].offset))
-            for topic, parts in run.window.items()
-            for partition, (first, until) in parts.items()
-            if (topic, partition) in reached
-        }
-        cancelled = msgspec.structs.replace(run, state="cancelled", window=in_rows(window))
+        cancelled = cancelled_at(run, {place: committed.offset for place, committed in reached.items()})
         row = await self._table.put(run_id, msgspec.json.encode(cancelled), based_on=version)
         return StampedRun(cancelled, row.version)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import os
+import re
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import cached_property
 from pathlib import Path
+
+import msgspec
 
 from pipeline.config import Config
 from pipeline.errors import DeclarationInvalid, PipelineError
@@ -26,7 +31,7 @@ from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
 from pipeline.publish import Publisher
 from pipeline.pull import CursorKeeper, KeeperSettings, NamedCursors, Reader, Rendering
-from pipeline.push.parts import WorkerParts
+from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.worker import Worker
 from pipeline.redrive import DeadLetters, Redrives
 from pipeline.registry.face import Registry
@@ -41,6 +46,7 @@ from pipeline.telemetry.logs import LoggingHooks
 from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
 from pipeline.topics.declarations import load_schemas, load_topics
+from pipeline.webhook.settings import SenderSettings
 
 SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = "subscriptions", "runs", "cursors", "schemas", "parked"
 
@@ -182,8 +188,9 @@ class Node:
                 guard=self.guard,
                 hooks=self.hooks,
                 defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
+                sending=SenderSettings(ca_file=self._ca_file()),
             ),
-            self.settings.bridge,
+            named_instance(self.settings.bridge),
         )
         await self.worker.start()
         return self.worker
@@ -230,6 +237,10 @@ class Node:
             self.cursors, KeeperSettings(), jitter=lambda: secrets.randbelow(1000) / 1000, hooks=self.hooks
         )
 
+    def _ca_file(self) -> str | None:
+        file = self.settings.webhook.ca_file
+        return None if file is None else str(self.config.path(file))
+
     def _stored(self, name: str) -> StoredSubscription:
         return self.subscriptions.get(name)[0]
 
@@ -250,6 +261,14 @@ async def started(config: Config) -> AsyncIterator[Node]:
         yield node
     finally:
         await node.stop()
+
+
+def named_instance(bridge: BridgeSettings) -> BridgeSettings:
+    """``bridge`` with a name of its own where none was given: host name and process id."""
+    if bridge.instance:
+        return bridge
+    host = re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:60]
+    return msgspec.structs.replace(bridge, instance=f"{host}-{os.getpid()}")
 
 
 def make_guard(config: Config) -> Guard:

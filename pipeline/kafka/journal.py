@@ -13,7 +13,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.hooks import Hooks
-from pipeline.kafka.client import KafkaSettings, client_conf, translated
+from pipeline.kafka.client import KafkaSettings, client_conf, kafka_error, translated
 
 LINGER_MS: Final = 100
 # At this many records waiting, the next are dropped and counted: attempts are a record of work, never a brake on it.
@@ -28,21 +28,23 @@ class Journal:
 
     def __init__(self, settings: KafkaSettings, hooks: Hooks) -> None:
         self._hooks = hooks
-        self._producer = Producer(
-            {
-                **client_conf(settings, "journal"),
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": LINGER_MS,
-                "delivery.report.only.error": True,
-                "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
-                "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
-                "partitioner": "murmur2_random",
-                "on_delivery": self._failed,
-            }
-        )
-        self._produce = self._producer.produce
+        self._conf = {
+            **client_conf(settings, "journal"),
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": LINGER_MS,
+            "delivery.report.only.error": True,
+            "queue.buffering.max.messages": QUEUE_RECORDS_MAX,
+            "queue.buffering.max.kbytes": QUEUE_KBYTES_MAX,
+            "partitioner": "murmur2_random",
+            "on_delivery": self._failed,
+        }
+        self._begin()
         self._polling: asyncio.Task[None] | None = None
+
+    def _begin(self) -> None:
+        self._producer = Producer(self._conf)
+        self._produce = self._producer.produce
 
     async def start(self) -> None:
         self._polling = asyncio.create_task(self._poll())
@@ -51,8 +53,11 @@ class Journal:
         """Append one record soon. Called per delivery: it does nothing else when all is well."""
         try:
             self._produce(topic, value, key)
-        except (BufferError, KafkaException) as error:
+        except BufferError as error:
             self._hooks.on_append_failed(topic, error)
+        except KafkaException as error:
+            self._hooks.on_append_failed(topic, error)
+            self._mend(error)
 
     async def stop(self) -> None:
         """Append what waits, for at most `FLUSH_S`."""
@@ -64,7 +69,17 @@ class Journal:
         """Failures are reported from `poll`; a few times a second is soon enough to count them."""
         while True:
             await asyncio.sleep(POLL_S)
-            self._producer.poll(0)
+            try:
+                self._producer.poll(0)
+            except KafkaException as error:
+                self._hooks.on_append_failed("", error)
+                self._mend(error)
+
+    def _mend(self, error: KafkaException) -> None:
+        """An idempotent producer that lost its sequence refuses everything: what it held is lost, a new one goes on."""
+        if kafka_error(error).fatal() or kafka_error(error).code() == KafkaError._FATAL:
+            self._producer.purge()
+            self._begin()
 
     def _failed(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

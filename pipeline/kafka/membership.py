@@ -26,6 +26,7 @@ from pipeline.hooks import Hooks
 from pipeline.kafka.client import KafkaSettings, client_conf, translated
 
 Owned = tuple[str, int]
+RENEW_S = 2.0
 
 
 class Listener(Protocol):
@@ -43,7 +44,7 @@ class MembershipSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     session_timeout_s: float = 30.0
     drain_s: float = 10.0
-    renew_s: float = 2.0
+    renew_s: float = RENEW_S
 
     def __post_init__(self) -> None:
         if not 0 < self.renew_s + self.drain_s < self.session_timeout_s:
@@ -61,6 +62,8 @@ class Membership:
             **client_conf(kafka, "bridge"),
             "group.id": group,
             "partition.assignment.strategy": "cooperative-sticky",
+            # How soon partitions added to a topic are found; each is one small request.
+            "topic.metadata.refresh.interval.ms": 5000,
             "session.timeout.ms": int(settings.session_timeout_s * 1000),
             "heartbeat.interval.ms": max(100, int(settings.session_timeout_s * 1000 / 20)),
             "max.poll.interval.ms": int(max(settings.session_timeout_s, settings.drain_s * 2 + 10) * 1000),
@@ -136,8 +139,7 @@ class Membership:
             consumer.unsubscribe()
 
     def _renew(self, consumer: Consumer) -> None:
-        """Ask for the next proof. The offsets committed show how far the worker is; they are not what it starts from.
-        """
+        """Ask for the next proof. The offsets show how far the worker is; they are not what it starts from."""
         offsets = [
             TopicPartition(topic, partition, offset)
             for (topic, partition), offset in self.positions.copy().items()
@@ -153,7 +155,8 @@ class Membership:
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         issued_at, self._issued_at = self._issued_at, None
-        if error is None and issued_at is not None and not any(part.error for part in partitions):
+        # One partition taken is proof enough: another one may belong to a topic that was deleted.
+        if error is None and issued_at is not None and not all(part.error for part in partitions):
             self._heard_at = max(self._heard_at, issued_at)
         elif error is not None and error.code() != KafkaError._NO_OFFSET:
             self._hooks.on_consumer_error(translated(error, f"renewing the lease in group {self._group}"))

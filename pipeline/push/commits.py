@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from pipeline.delivery.pointer import Pointer
+from pipeline.push.identity import check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.pointers import Finding, PointerKeeper
 from pipeline.push.reading import Place
@@ -14,14 +15,17 @@ from pipeline.push.run import Run, wall_minus_monotonic
 
 
 class Settled(NamedTuple):
-    """What a walk found: places others moved (to be begun afresh) and places a newer owner holds (to be let go)."""
+    """What a walk found: places others moved, and to where (to be begun afresh); places a newer owner holds (to be let
+    go); places whose pointer was deleted and is written again.
+    """
 
-    moved: list[Place]
+    moved: dict[Place, int]
     newer: list[Place]
+    rewritten: list[Place]
 
 
 class Committer:
-    """Commits one run's pointers, never without having read them back first."""
+    """Commits one run's pointers, never without having read them back first. ``topic_ids``: those the run reads."""
 
     def __init__(
         self,
@@ -29,39 +33,48 @@ class Committer:
         keeper: PointerKeeper,
         parts: WorkerParts,
         settings: BridgeSettings,
+        *,
         may_act: Callable[[float], bool],
+        topic_ids: Mapping[str, str],
     ) -> None:
+        self._topic_ids = topic_ids
         self._run, self.keeper, self._parts, self._settings, self._may_act = run, keeper, parts, settings, may_act
         self._checked_at = 0.0
         self._committed_at: dict[Place, float] = {}
 
     def is_due(self, now: float) -> bool:
-        """Whether a walk is worth a round trip: something changed, or it is time to look after others' doings."""
-        if now - self._checked_at >= self._settings.check_s:
-            return True
-        return self._run.changed and bool(self._changed_pointers(now))
+        """Whether a walk is worth a round trip: something happened, or it is time to look after others' doings."""
+        return self._run.changed or now - self._checked_at >= self._settings.check_s
 
     async def settle(self) -> Settled:
-        """Read back, then commit what changed (and what has stood unchanged for ``touch_s``). Raises LogError."""
+        """Read back, then commit what changed (and what has stood unchanged for ``touch_s``).
+
+        Raises LogError, and `TopicRecreated` when pointers are missing because their topic is another one now.
+        """
         now = time.monotonic()
         places = [place for place in self._run.places if place in self.keeper.last]
         if not places or not self._may_act(now):
-            return Settled([], [])
+            return Settled({}, [], [])
         findings = await self.keeper.find(places)
-        moved = [place for place, (finding, _) in findings.items() if finding is Finding.MOVED]
+        moved = {place: offset for place, (finding, offset) in findings.items() if finding is Finding.MOVED}
         newer = [place for place, (finding, _) in findings.items() if finding is Finding.NEWER]
-        missing = {place for place, (finding, _) in findings.items() if finding is Finding.MISSING}
+        stale = [place for place, (finding, _) in findings.items() if finding is Finding.STALE]
+        missing = [place for place, (finding, _) in findings.items() if finding is Finding.MISSING]
+        if missing:
+            found = await self._parts.admin.describe({topic for topic, _ in missing})
+            check_identity(found, self._topic_ids)
+            missing = [place for place in missing if place[0] in found]
         self._checked_at = now
         if not self._may_act(time.monotonic()):
-            return Settled([], newer)
+            return Settled({}, newer, [])
         self._run.changed = False
-        changed = self._changed_pointers(now, missing)
+        changed = self._changed_pointers(now, {*missing, *stale})
         changed = {place: pointer for place, pointer in changed.items() if place not in moved and place not in newer}
         if changed:
             await self.keeper.commit(changed)
             self._committed_at.update(dict.fromkeys(changed, now))
             self._parts.hooks.on_committed(self._run.reading.group, len(changed))
-        return Settled(moved, newer)
+        return Settled(moved, newer, missing)
 
     def begun(self, place: Place, now: float) -> None:
         """``place`` was just claimed, which committed it."""
@@ -71,10 +84,8 @@ class Committer:
         self.keeper.forget((place,))
         self._committed_at.pop(place, None)
 
-    def _changed_pointers(
-        self, now: float, missing: frozenset[Place] | set[Place] = frozenset()
-    ) -> dict[Place, Pointer]:
-        """The pointers that differ from what was last written, were deleted, or want a touch."""
+    def _changed_pointers(self, now: float, overwritten: Collection[Place]) -> dict[Place, Pointer]:
+        """The pointers that differ from what was last written, were ``overwritten`` since, or want a touch."""
         wall = wall_minus_monotonic()
         out: dict[Place, Pointer] = {}
         for place in self._run.places:
@@ -90,7 +101,7 @@ class Committer:
                 attempts={at: (count, int(first + wall)) for at, (count, first) in attempts.items()},
             )
             stood_s = now - self._committed_at.get(place, 0.0)
-            if _differs(pointer, last) or place in missing or stood_s >= self._settings.touch_s:
+            if _differs(pointer, last) or place in overwritten or stood_s >= self._settings.touch_s:
                 out[place] = pointer
         return out
 

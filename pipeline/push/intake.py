@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.core import Core
 from pipeline.errors import PipelineError
-from pipeline.hooks import Hooks
-from pipeline.kafka.view import Feed, LogView
+from pipeline.kafka.view import Feed, Gap, LogView
 from pipeline.push.reading import Place, Reading
 
 
 class Intake:
     """The feeds of one run. ``on_ready`` is called on the loop when `take` may have something new.
 
+    ``on_gap`` is told of offsets (first, and the one after the last) that were gone before they were delivered.
     ``on_broken`` is told of a partition that cannot be read on (position beyond the end, topic gone); it stops being
     read.
     """
@@ -23,18 +24,21 @@ class Intake:
         view: LogView,
         reading: Reading,
         core: Core,
-        hooks: Hooks,
         *,
         on_ready: Callable[[], None],
+        on_gap: Callable[[Place, int, int], None],
         on_broken: Callable[[Place, PipelineError], None],
     ) -> None:
-        self._view, self._reading, self._core, self._hooks = view, reading, core, hooks
-        self._on_ready, self._on_broken = on_ready, on_broken
+        self._view, self._reading, self._core = view, reading, core
+        self._on_ready, self._on_gap, self._on_broken = on_ready, on_gap, on_broken
         self._feeds: dict[Place, Feed] = {}
+        self._finished: dict[Place, AckMap] = {}
         self._ready: dict[Place, None] = {}
 
-    def open(self, place: Place, offset: int) -> None:
-        """Read ``place`` from ``offset`` on, unless a bounded reading is through with it."""
+    def open(self, place: Place, offset: int, finished: AckMap) -> None:
+        """Read ``place`` from ``offset`` on, unless a bounded reading is through with it. ``finished``: what was
+        delivered above ``offset`` before, so that no gap is told of it.
+        """
         until = self._reading.until(place)
         if until is not None and offset >= until:
             return
@@ -43,6 +47,7 @@ class Intake:
             self._ready[place] = None
             self._on_ready()
 
+        self._finished[place] = finished
         self._feeds[place] = self._view.feed(*place, offset, ready)
         ready()
 
@@ -75,11 +80,25 @@ class Intake:
             return False
         if piece is None:
             return False
-        if piece.gap is not None:
-            self._hooks.on_gap(*place, *piece.gap)
         records, next_offset, until = piece.records, piece.next_offset, self._reading.until(place)
+        if piece.gap is not None:
+            for first, end in _undelivered(piece.gap, until, self._finished[place]):
+                self._on_gap(place, first, end)
         if until is not None and next_offset >= until:
             records, next_offset = [record for record in records if record.offset < until], until
             self.close(place)
         self._core.receive(place, self._reading.select(records), next_offset)
         return place in self._feeds
+
+
+def _undelivered(gap: Gap, until: int | None, finished: AckMap) -> Iterator[tuple[int, int]]:
+    """The parts of ``gap`` below ``until`` that are not ``finished``."""
+    first, end = gap.first, gap.until if until is None else min(gap.until, until)
+    for begun, done in finished.above(first).ranges:
+        if begun >= end:
+            break
+        if begun > first:
+            yield first, begun
+        first = done
+    if first < end:
+        yield first, end

@@ -34,7 +34,7 @@ class Offsets(Protocol):
 
 
 class Finding(Enum):
-    """``MINE``: as this worker left it. ``MOVED``: an operator moved it: begin afresh there. ``MISSING``: it was
+    """``MINE``: this worker wrote it. ``MOVED``: an operator moved it: begin afresh there. ``MISSING``: it was
     deleted: write it again. ``NEWER``: a newer owner wrote it: this worker is stale. ``STALE``: an older owner wrote
     after us: write over it.
     """
@@ -56,9 +56,19 @@ def judge(found: tuple[int, str | None] | None, mine: Pointer) -> Finding:
     theirs = read_pointer(offset, metadata)
     if theirs is None:
         return Finding.MOVED
-    if theirs.owner == mine.owner and theirs.epoch == mine.epoch:
-        return Finding.MINE if offset == mine.offset else Finding.MOVED
-    return Finding.NEWER if theirs.epoch >= mine.epoch else Finding.STALE
+    wrote_it = theirs.owner == mine.owner and theirs.epoch == mine.epoch
+    if theirs.epoch >= mine.epoch and not wrote_it:
+        return Finding.NEWER
+    if _base_of(metadata) != str(offset):
+        # A tool that keeps metadata moved the offset beneath it.
+        return Finding.MOVED
+    # Ours also where the offset is another than we know of: a commit whose answer was lost.
+    return Finding.MINE if wrote_it else Finding.STALE
+
+
+def _base_of(metadata: str | None) -> str:
+    """The offset that metadata of ours says it belongs to."""
+    return (metadata or "").split(".", 4)[3]
 
 
 def added_later(partition: int, committed: Iterable[int]) -> bool:
@@ -79,10 +89,13 @@ class Loaded(NamedTuple):
 
 
 class PointerKeeper:
-    """Loads, claims and commits the pointers of ``group`` as worker ``owner``."""
+    """Loads, claims and commits the pointers of ``group`` as worker ``owner``.
 
-    def __init__(self, offsets: Offsets, group: str, owner: str) -> None:
-        self._offsets, self.group, self.owner = offsets, group, owner
+    ``grows``: partitions may have been added since the start was committed; never to a bounded reading's window.
+    """
+
+    def __init__(self, offsets: Offsets, group: str, owner: str, *, grows: bool = True) -> None:
+        self._offsets, self.group, self.owner, self._grows = offsets, group, owner, grows
         self.last: dict[Place, Pointer] = {}
 
     async def load(self, places: list[Place], partition_counts: Mapping[str, int], now_ms: int) -> Loaded:
@@ -91,8 +104,9 @@ class PointerKeeper:
         An epoch is the wall clock in milliseconds, at least one more than the last: it grows even where a tool's reset
         wiped the one before.
         """
-        everywhere = [(topic, number) for topic, count in partition_counts.items() for number in range(count)]
-        found = await self._offsets.read(self.group, everywhere)
+        # What is wanted is asked for by name: the counts may be older than a partition that was added.
+        everywhere = {(topic, number) for topic, count in partition_counts.items() for number in range(count)}
+        found = await self._offsets.read(self.group, sorted(everywhere.union(places)))
         pointers: dict[Place, Pointer] = {}
         missing: list[Place] = []
         for place in places:
@@ -109,7 +123,7 @@ class PointerKeeper:
         topic, number = place
         committed = found.get(place)
         if committed is None:
-            if not added_later(number, [n for t, n in found if t == topic]):
+            if not self._grows or not added_later(number, [n for t, n in found if t == topic]):
                 return None
             return Pointer(epoch=now_ms, owner=self.owner, offset=0)
         before = read_pointer(committed.offset, committed.metadata)

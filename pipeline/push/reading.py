@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from pipeline.deadletter import DeadLetter, unwrap
-from pipeline.errors import FormatUnreadable
+from pipeline.errors import FormatUnreadable, InputError
 from pipeline.filters import compile_filters
 from pipeline.format.headers import event_from_kafka
 from pipeline.names import dead_letter_topic_of, group_of
-from pipeline.record import Record
+from pipeline.record import Position, Record
 from pipeline.subscription import StoredRun, StoredSubscription
 
 Place = tuple[str, int]
 
 
 class Reading:
-    """One reading of a subscription: its group, its topics, its bounds, its filter. Pure."""
+    """One reading of a subscription: its group, its topics, its bounds, its filter. Pure.
+
+    ``unreadable``: why the filter could not judge a record it was shown. Such a record is selected, so that it is
+    neither lost nor left out by a guess; whoever delivers it must bury it instead, and then take it out here.
+    """
 
     def __init__(
         self, namespace: str, row: StoredSubscription, run: StoredRun | None, defaults: Callable[[str], tuple[str, str]]
@@ -35,6 +39,7 @@ class Reading:
         self.redrives = run is not None and run.kind == "redrive"
         self._defaults = defaults
         self._matches = compile_filters(spec.filters) if spec.filters and not self.redrives else None
+        self.unreadable: dict[Position, str] = {}
 
     def until(self, place: Place) -> int | None:
         """The offset at which a bounded reading of ``place`` ends (exclusive); None: without end."""
@@ -55,7 +60,7 @@ class Reading:
             return [record for record in records if self._is_selected(record)]
         if self._matches is None:
             return list(records)
-        return [record for record in records if self._matches(attributes_of(record, *self._defaults(record.topic)))]
+        return [record for record in records if self._takes(record, self._matches)]
 
     def delivery(self, record: Record) -> Record:
         """What is sent for ``record``: itself, or the original (at its own position) that it is the dead letter of."""
@@ -64,6 +69,14 @@ class Reading:
     def redrives_of(self, record: Record) -> int:
         """How often the event of ``record`` will have been redriven when this attempt is over."""
         return unwrap(record).redrives + 1 if self.redrives else 0
+
+    def _takes(self, record: Record, matches: Callable[[Mapping[str, str]], bool]) -> bool:
+        try:
+            attributes = attributes_of(record, *self._defaults(record.topic))
+        except InputError as error:
+            self.unreadable[record.position] = str(error)
+            return True
+        return matches(attributes)
 
     def _is_selected(self, record: Record) -> bool:
         try:

@@ -21,8 +21,9 @@ from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
 from pipeline.errors import PipelineError
 from pipeline.names import state_topic_of
-from pipeline.push import attempts
+from pipeline.push import attempts, audit
 from pipeline.push.attempts import AttemptWriter
+from pipeline.push.audit import Audit
 from pipeline.push.burial import Burial
 from pipeline.push.intake import Intake
 from pipeline.push.parts import BridgeSettings, WorkerParts
@@ -31,6 +32,7 @@ from pipeline.record import Record
 from pipeline.webhook.sender import Sender
 
 DRAIN_POLL_S = 0.01
+AGAIN_S = 0.5
 
 
 class Run:
@@ -52,7 +54,10 @@ class Run:
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
         self._may_act, self._on_stop = may_act, on_stop
         self.core = Core(core_settings(reading, settings))
-        self.intake = Intake(parts.view, reading, self.core, parts.hooks, on_ready=self.wake, on_broken=self._broken)
+        self.intake = Intake(
+            parts.view, reading, self.core, on_ready=self.wake, on_gap=self._missed, on_broken=self._broken
+        )
+        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
         self._burial = Burial(parts.producer, reading)
         self._attempts = AttemptWriter(
             parts.journal,
@@ -80,7 +85,7 @@ class Run:
     def begin(self, place: Place, pointer: Pointer) -> None:
         """Deliver ``place`` from ``pointer`` on."""
         self._assign(place, pointer)
-        self.intake.open(place, pointer.offset)
+        self.intake.open(place, pointer.offset, pointer.finished)
 
     def _assign(self, place: Place, pointer: Pointer) -> None:
         wall = wall_minus_monotonic()
@@ -134,6 +139,13 @@ class Run:
 
     def _pump(self) -> None:
         self._pump_due = False
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - the root of this run's work: it stops the run, committing no more
+            self._loop.call_exception_handler({"message": f"run {self.reading.group} failed", "exception": error})
+            self._on_stop("blocked", f"internal: {error!r}")
+
+    def _work(self) -> None:
         now = time.monotonic()
         self.core.tick(now)
         self.intake.take(self._settings.take_records_max)
@@ -170,16 +182,22 @@ class Run:
         head = lane.head
         if isinstance(head, int):
             self._spawn(self._read_and_send(lane))
+        elif self.reading.unreadable and (why := self.reading.unreadable.get(head.position)) is not None:
+            self._loop.call_soon(self._done, lane, Fault(FaultKind.UNDECODABLE, why, 0.0))
         else:
             self._sender.send(self.reading.delivery(head), lane.attempts + 1, self._done, lane)
 
     async def _read_and_send(self, lane: Lane) -> None:
-        record = await self._read_again(lane)
-        if record is not None and lane.part.live:
-            if self._may_act(time.monotonic()):
-                self._sender.send(self.reading.delivery(record), lane.attempts + 1, self._done, lane)
-            else:
-                self._done(lane, Fault(FaultKind.CONNECT, "this worker may not act just now", 0.0))
+        """Nothing here says anything of the endpoint, so it is no failed attempt: it waits until it can be one."""
+        while lane.part.live:
+            try:
+                if self._may_act(time.monotonic()):
+                    if await self._read_again(lane) is not None and lane.part.live:
+                        self._send(lane)
+                    return
+            except PipelineError as error:
+                self._parts.hooks.on_consumer_error(error)
+            await asyncio.sleep(AGAIN_S)
 
     async def _read_again(self, lane: Lane) -> Record | None:
         """The payload of a lane that kept its position only; None when it is gone or not this worker's any more."""
@@ -191,7 +209,7 @@ class Run:
         if not lane.part.live:
             return None
         if record is None:
-            self._parts.hooks.on_gap(topic, partition, offset, offset + 1)
+            self._missed((topic, partition), offset, offset + 1)
             self.core.vanished(lane, time.monotonic())
             self.wake()
             return None
@@ -230,6 +248,7 @@ class Run:
             self.core.bury_failed(lane, time.monotonic())
         else:
             self._parts.hooks.on_buried(self.reading.group, reason)
+            self.reading.unreadable.pop(record.position, None)
             self.core.buried(lane)
         self.wake()
 
@@ -240,6 +259,12 @@ class Run:
             await self._parts.parked.put(name, lane.part.parked[key].encode(), based_on=None)
 
     # -- what goes wrong ---------------------------------------------------------------------------------------------
+
+    def _missed(self, place: Place, first: int, until: int) -> None:
+        """Offsets of ``place`` were gone before they were delivered."""
+        self._parts.hooks.on_gap(*place, first, until)
+        topic, partition = place
+        self._audit.tell("gap", self.reading.group, topic=topic, partition=partition, first=first, until=until)
 
     def _broken(self, place: Place, error: PipelineError) -> None:
         self._on_stop("blocked", f"{error.code}: {place[0]}/{place[1]}: {error}")

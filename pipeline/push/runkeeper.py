@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from pipeline.errors import PipelineError
 from pipeline.names import state_topic_of
 from pipeline.push import audit
 from pipeline.push.audit import Audit
@@ -30,10 +31,10 @@ class RunKeeper:
     ) -> None:
         self.reading, self.run = reading, run
         self._parts, self._settings, self._still_owned = parts, settings, still_owned
-        self.keeper = PointerKeeper(parts.offsets, reading.group, settings.instance)
-        self._committer = Committer(run, self.keeper, parts, settings, may_act)
-        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
         self.topic_ids: dict[str, str] = {}
+        self.keeper = PointerKeeper(parts.offsets, reading.group, settings.instance, grows=reading.run is None)
+        self._committer = Committer(run, self.keeper, parts, settings, may_act=may_act, topic_ids=self.topic_ids)
+        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
 
     @property
     def places(self) -> set[Place]:
@@ -49,6 +50,7 @@ class RunKeeper:
             state = await self._parts.catalog.get(topic)
             counts[topic] = state.partitions
             self.topic_ids.setdefault(topic, state.topic_id)
+        await self._widen_dead_letters(1 + max(number for _, number in wanted))
         loaded = await self.keeper.load(wanted, counts, int(time.time() * 1000))
         for place, pointer in loaded.pointers.items():
             if self._still_owned(place):
@@ -57,6 +59,18 @@ class RunKeeper:
             else:
                 self._committer.forget(place)
         return loaded.missing
+
+    async def _widen_dead_letters(self, partitions: int) -> None:
+        """A dead letter lies in the partition of its record, so partitions added later need one each. Where that may
+        not be done, burying there stalls, loudly.
+        """
+        topic = self.reading.dead_letter_topic
+        try:
+            if (await self._parts.catalog.get(topic)).partitions < partitions:
+                self._parts.catalog.forget(topic)
+                await self._parts.admin.add_partitions(topic, partitions)
+        except PipelineError as error:
+            self._parts.hooks.on_consumer_error(error)
 
     async def let_go(self, places: Iterable[Place], drain_s: float) -> None:
         """Drain ``places``, commit what is finished, forget them. What hangs past ``drain_s`` is broken off."""
@@ -85,13 +99,17 @@ class RunKeeper:
 
     async def _settle(self) -> list[Place]:
         settled = await self._committer.settle()
-        for _ in settled.newer:
-            self._parts.hooks.on_fenced(self.reading.group)
-        for place in settled.moved:
-            self._parts.hooks.on_moved(self.reading.group, *place, self.run.core.commit_of(place).offset)
-            self._audit.tell("cursor-moved", self.reading.group, place=list(place))
+        group = self.reading.group
+        for topic, partition in settled.newer:
+            self._parts.hooks.on_fenced(group)
+            self._audit.tell("fenced", group, topic=topic, partition=partition)
+        for (topic, partition), offset in settled.moved.items():
+            self._parts.hooks.on_moved(group, topic, partition, offset)
+            self._audit.tell("cursor-moved", group, topic=topic, partition=partition, to=offset)
+        for topic, partition in settled.rewritten:
+            self._audit.tell("pointer-rewritten", group, topic=topic, partition=partition)
         self.lose([*settled.newer, *settled.moved])
-        return settled.moved
+        return list(settled.moved)
 
     async def is_through(self) -> bool:
         """Whether a bounded reading is done on all its partitions, whoever owned them."""

@@ -10,7 +10,7 @@ from pipeline.push.reading import Reading
 from pipeline.sealing import unseal
 from pipeline.signing import Signer, parse_v1_secret, parse_v1a_secret
 from pipeline.subscription import secret_context
-from pipeline.webhook.sender import Sender, SenderSettings
+from pipeline.webhook.sender import Sender
 
 
 def make_sender(reading: Reading, parts: WorkerParts, id_prefix: Callable[[str], str]) -> Sender:
@@ -27,5 +27,5 @@ def make_sender(reading: Reading, parts: WorkerParts, id_prefix: Callable[[str],
         defaults=parts.defaults,
         wall_clock=time.time,
         run_id=reading.run_id,
-        settings=SenderSettings(),
+        settings=parts.sending,
     )

@@ -10,29 +10,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 
-from pipeline.errors import LogError, PipelineError, VersionConflict
+from pipeline.errors import BrokerUnavailable, LogError, PipelineError, VersionConflict
 from pipeline.kafka.membership import Membership, MembershipSettings
 from pipeline.kafka.table import LogTable
 from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
 from pipeline.push.audit import Audit
+from pipeline.push.identity import TopicRecreated, check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
 from pipeline.push.run import Run
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.push.senders import make_sender
+from pipeline.runs import cancelled_at
 from pipeline.subscription import StoredRun, StoredSubscription
 from pipeline.webhookid import id_prefix
 
 RETRY_S = 1.0
-TOPIC_CHECK_S = 30.0
 # CPU of reading back and committing one group of 12 partitions, measured: 0.6 ms in librdkafka, the rest in hand-overs.
 COMMIT_COST_S = 0.001
 COMMIT_SHARE = 0.05
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Worker:
@@ -114,6 +118,8 @@ class Worker:
             for result in await asyncio.gather(*letting_go, return_exceptions=True):
                 if isinstance(result, Exception):
                     self._parts.hooks.on_consumer_error(result)
+        # Were some of them assigned again meanwhile, they are taken now.
+        self._dirty.set()
 
     def lost(self, partitions: list[Place]) -> None:
         self._owned.difference_update(partitions)
@@ -144,12 +150,16 @@ class Worker:
                 await keeper.run.close()
                 del self._keepers[group]
         self.membership.set_topics({topic for reading in wanted.values() for topic in reading.topics})
+        failed: LogError | None = None
         for group, reading in wanted.items():
             try:
                 keeper = self._keepers.get(group) or await self._keeper_of(reading)
                 missing = await keeper.take(sorted(self._owned))
-            except LogError:
+            except BrokerUnavailable:
                 raise
+            except LogError as error:
+                failed = error  # tried again, after the others
+                continue
             except PipelineError as error:
                 # This one cannot run (a topic is gone, a secret does not open): an operator decides; the others go on.
                 self._stop_run(reading, "blocked", f"{error.code}: {error}")
@@ -157,18 +167,30 @@ class Worker:
             self._publish_positions(keeper)
             if missing:
                 self._miss(reading, missing)
+        if failed is not None:
+            raise failed
 
     def _readings(self) -> list[Reading]:
         """Every reading that should run: live ones of active subscriptions, and their active bounded ones."""
         namespace = self._settings.namespace
-        rows = {name: decode_subscription(row.value) for name, row in self._parts.subscriptions.rows().items()}
-        active = {name: row for name, row in rows.items() if row.state == "active"}
+        active = {
+            row.spec.name: row
+            for row in self._rows(self._parts.subscriptions, StoredSubscription)
+            if row.state == "active"
+        }
         readings = [Reading(namespace, row, None, self._parts.defaults) for row in active.values()]
-        for row in self._parts.runs.rows().values():
-            run = decode_run(row.value)
+        for run in self._rows(self._parts.runs, StoredRun):
             if run.state == "active" and run.subscription in active:
                 readings.append(Reading(namespace, active[run.subscription], run, self._parts.defaults))
         return readings
+
+    def _rows(self, table: LogTable, kind: type[T]) -> Iterator[T]:
+        """The rows that can be read; one that cannot (a newer release wrote it) is told of and stops no other."""
+        for row in table.rows().values():
+            try:
+                yield msgspec.json.decode(row.value, type=kind)
+            except (msgspec.MsgspecError, PipelineError) as error:
+                self._parts.hooks.on_consumer_error(error)
 
     async def _keeper_of(self, reading: Reading) -> RunKeeper:
         for topic in {*reading.topics, *reading.spec.topics}:
@@ -221,12 +243,25 @@ class Worker:
 
     async def _record_stop(self, reading: Reading, state: str, reason: str) -> None:
         self._audit.tell(state, reading.group, reason=reason)
+        self._parts.hooks.on_stopped(reading.group, state, reason)
         if reading.run is not None and state != "gone":
-            changed = msgspec.structs.replace(reading.run, state="done" if state == "done" else "cancelled")
-            await _replace(self._parts.runs, reading.run.id, reading.run, changed)
+            await self._end_run(reading, reading.run, done=state == "done")
             return
         row = msgspec.structs.replace(reading.row, state=state, reason=reason)
         await _replace(self._parts.subscriptions, reading.spec.name, reading.row, row)
+
+    async def _end_run(self, reading: Reading, run: StoredRun, *, done: bool) -> None:
+        """One that cannot go on is cancelled where it is: what it did not deliver may be redriven again."""
+        if done:
+            ended = msgspec.structs.replace(run, state="done")
+        else:
+            keeper = self._keepers.get(reading.group)
+            if keeper is not None:
+                await keeper.let_go(keeper.places, self._settings.drain_s)
+            places = [(topic, number) for topic, parts in run.window.items() for number in parts]
+            found = await self._parts.offsets.read(reading.group, places)
+            ended = cancelled_at(run, {place: committed.offset for place, committed in found.items()})
+        await _replace(self._parts.runs, run.id, run, ended)
 
     # -- committing --------------------------------------------------------------------------------------------------
 
@@ -243,7 +278,7 @@ class Worker:
                     walked += 1
                     await self._settle_safely(keeper)
             pause_s = max(self._settings.commit_interval_s, walked * COMMIT_COST_S / COMMIT_SHARE)
-            if time.monotonic() - self._topics_checked_at >= TOPIC_CHECK_S:
+            if time.monotonic() - self._topics_checked_at >= self._settings.topic_check_s:
                 await self._check_topics()
 
     async def _settle_safely(self, keeper: RunKeeper) -> None:
@@ -251,8 +286,12 @@ class Worker:
         try:
             async with self._turn:
                 await self._settle_one(keeper)
+        except TopicRecreated as error:
+            self._stop_run(keeper.reading, "blocked", f"{error.code}: {error}")
         except PipelineError as error:
             self._parts.hooks.on_consumer_error(error)
+            # What it was to begin afresh with, and could not, is taken up by the next look at what should run.
+            self._dirty.set()
 
     async def _settle_one(self, keeper: RunKeeper) -> None:
         if self._keepers.get(keeper.reading.group) is not keeper:
@@ -275,23 +314,17 @@ class Worker:
     async def _check_topics(self) -> None:
         """A topic deleted and made again has another id: offsets of the old one mean nothing there."""
         self._topics_checked_at = time.monotonic()
-        for keeper in list(self._keepers.values()):
-            for topic, topic_id in keeper.topic_ids.items():
-                try:
-                    state = await self._parts.catalog.get(topic)
-                except PipelineError as error:
-                    self._parts.hooks.on_consumer_error(error)
-                    continue
-                if state.topic_id != topic_id:
-                    self._stop_run(keeper.reading, "blocked", f"topic-recreated: {topic}")
-
-
-def decode_subscription(value: bytes) -> StoredSubscription:
-    return msgspec.json.decode(value, type=StoredSubscription)
-
-
-def decode_run(value: bytes) -> StoredRun:
-    return msgspec.json.decode(value, type=StoredRun)
+        keepers = list(self._keepers.values())
+        try:
+            found = await self._parts.admin.describe({topic for keeper in keepers for topic in keeper.topic_ids})
+        except PipelineError as error:
+            self._parts.hooks.on_consumer_error(error)
+            return
+        for keeper in keepers:
+            try:
+                check_identity(found, keeper.topic_ids)
+            except TopicRecreated as error:
+                self._stop_run(keeper.reading, "blocked", f"{error.code}: {error}")
 
 
 async def _replace(table: LogTable, key: str, before: msgspec.Struct, after: msgspec.Struct) -> None:
