@@ -141,7 +141,9 @@ class LogView:
     def _reader(self, number: int) -> Reader:
         reader = self._readers.get(number)
         if reader is None:
-            reader = self._readers[number] = Reader(number, self._conf(number), self._from_thread)
+            batch_bytes_max = min(self._limits.segment_bytes_max // 4, self._limits.view_bytes_max // 16)
+            reader = Reader(number, self._conf(number), batch_bytes_max, self._from_thread)
+            self._readers[number] = reader
             reader.start()
         return reader
 

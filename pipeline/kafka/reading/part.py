@@ -77,6 +77,8 @@ class Part:
         assert stream is not None
         if position < stream.segment.base:  # evicted before it was taken
             stream.detach(feed, self._means.now_s)
+            if not stream.feeds and not stream.segment.bytes and stream is not self.streams.tail:
+                self._close(stream)  # nothing in it that would be worth keeping it warm
             self.open(feed)
         elif (cover := self.streams.cover(stream)) is not None:
             stream.detach(feed, self._means.now_s)

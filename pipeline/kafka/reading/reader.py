@@ -24,7 +24,6 @@ WAIT_S = 0.05
 UNDERWAY_MAX = 2
 BATCH_RECORDS_MAX = 500
 REREAD_RECORDS_MAX = 20
-BATCH_BYTES_MAX = 1024 * 1024
 # What Python keeps for one record and for each of its headers, beside their bytes (measured, 3.11).
 RECORD_COST_BYTES = 300
 HEADER_COST_BYTES = 150
@@ -86,8 +85,11 @@ def size_of(records: Sequence[Record], value_bytes: int) -> int:
 class Reader:
     """``hand_over(reader, said)`` is called on the thread and must only pass it on; `taken_over` answers each."""
 
-    def __init__(self, number: int, conf: ClientConf, hand_over: Callable[[Reader, list[Said]], None]) -> None:
+    def __init__(
+        self, number: int, conf: ClientConf, batch_bytes_max: int, hand_over: Callable[[Reader, list[Said]], None]
+    ) -> None:
         self.number = number
+        self._batch_bytes_max = batch_bytes_max
         self._batch_records_max = REREAD_RECORDS_MAX if number == REREAD else BATCH_RECORDS_MAX
         self._batch_records = min(50, self._batch_records_max)
         self._hand_over = hand_over
@@ -212,7 +214,7 @@ class Reader:
             for message in messages
         ]
         size = size_of(records, sum(map(len, messages)))
-        self._batch_records = max(1, min(self._batch_records_max, BATCH_BYTES_MAX * len(records) // size))
+        self._batch_records = max(1, min(self._batch_records_max, self._batch_bytes_max * len(records) // size))
         said.append(Appended(self._assigned.get((topic, partition), 0), records, size))
 
     def _special(self, message: Any, said: list[Said]) -> None:

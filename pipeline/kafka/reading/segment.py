@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from pipeline.record import Record
 
-# Records that trickle in are packed into chunks of about this size: few chunks make a segment quick to search.
+# Records that trickle in are packed into chunks up to this size: few chunks make a segment quick to search.
 PACKED_BYTES = 65_536
 PACKED_RECORDS = 256
 
@@ -41,6 +41,7 @@ class Held:
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
+        self.packed_bytes_max = min(PACKED_BYTES, bytes_max // 8)
         self.bytes = 0
         self._by_age: OrderedDict[Chunk, Segment] = OrderedDict()
 
@@ -52,8 +53,8 @@ class Held:
         self.bytes -= chunk.size_bytes
 
     def trim(self) -> None:
-        """Evict the oldest chunks until ``bytes_max`` holds."""
-        while self.bytes > self.bytes_max and self._by_age:
+        """Evict the oldest chunks until ``bytes_max`` holds; the newest stays, or nobody could ever take it."""
+        while self.bytes > self.bytes_max and len(self._by_age) > 1:
             chunk, segment = next(iter(self._by_age.items()))
             segment.evict_until(chunk)
 
@@ -85,7 +86,7 @@ class Segment:
         last = self._last
         if (
             last.gap
-            or last.size_bytes + size_bytes > PACKED_BYTES
+            or last.size_bytes + size_bytes > self._held.packed_bytes_max
             or len(last.records) + len(records) > PACKED_RECORDS
             or not last.records
         ):
