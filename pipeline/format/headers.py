@@ -14,6 +14,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pipeline.errors import EventInvalid
@@ -68,8 +69,9 @@ def event_from_kafka(record: Record, *, default_source: str, default_type: str, 
         raise EventInvalid("ce_datacontenttype", attributes["datacontenttype"], "the header content-type in its place")
     if claimed is None:
         attributes = {"source": default_source, "type": default_type, "id": default_id} | attributes
-        if 0 <= record.timestamp_ms <= _TIMESTAMP_MS_MAX:
-            attributes.setdefault("time", _rfc3339(record.timestamp_ms))
+        time = record_time(record)
+        if time is not None:
+            attributes.setdefault("time", time)
     if content_type is not None:
         attributes["datacontenttype"] = content_type
     if record.value is None:
@@ -156,8 +158,17 @@ def _content_type(raw: bytes | None) -> str | None:
     return text if is_media_type(text) else None
 
 
-def _rfc3339(at_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def record_time(record: Record) -> str | None:
+    """The record's Kafka timestamp as RFC 3339 in UTC with milliseconds; None for one that is none."""
+    if not 0 <= record.timestamp_ms <= _TIMESTAMP_MS_MAX:
+        return None
+    second, millisecond = divmod(record.timestamp_ms, 1000)
+    return f"{_second_text(second)}.{millisecond:03d}Z"
+
+
+@lru_cache(256)
+def _second_text(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 def _utf8(name: str, value: bytes) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -28,7 +28,7 @@ from pipeline.format.envelope import (
     event_to_json,
     json_value,
 )
-from pipeline.format.headers import event_from_kafka
+from pipeline.format.headers import event_from_kafka, record_time
 from pipeline.format.media import Mode, is_event_json, kind_of, mode_of
 from pipeline.record import Record
 
@@ -39,6 +39,7 @@ Extra = Mapping[str, str | int]
 _SHAPES_MAX = 256
 _SHAPE_NAMES_MAX = 32
 _TYPE_BYTES_MAX = 256
+_NO_HEADERS: tuple[tuple[str, ...], tuple[bytes | None, ...]] = ((), ())
 _CORE = ("specversion", "id", "source", "type", "subject", "time", "dataschema")
 # Bytes that stand in a JSON string as they are and that no attribute forbids: printable ASCII but for quote and
 # backslash.
@@ -56,10 +57,10 @@ def record_to_json(
 
     A record that claims to be a CloudEvent and is none is rendered as it lies, with the defaults and an attribute
     ``unreadable`` that says what is wrong with it. ``extra`` attributes win over the record's own. JSON data is checked
-    to be JSON and passed on as it is. Raises `EventInvalid` only for defaults that are no attributes.
+    to be JSON and passed on as it is. The defaults are the caller's own and must be attributes.
     """
     extra = extra or {}
-    quick = _quick(record, extra)
+    quick = _quick(record, extra, _Defaults(default_id, default_source, default_type))
     if quick is not None:
         return quick
     _learn(tuple(name for name, _ in record.headers))
@@ -78,11 +79,18 @@ def record_to_json(
     return event_to_json(event, extra=extra)
 
 
+class _Defaults(NamedTuple):
+    id: str
+    source: str
+    type: str
+
+
 class _Shape(msgspec.Struct, frozen=True, gc=False):
     """What the header names of a record say: which values to take and the JSON that goes around them."""
 
     picked: Callable[[tuple[Any, ...]], tuple[bytes, ...]]
     json: bytes
+    is_claimed: bool
     names: frozenset[str]
     time_at: int | None
     content_type_at: int | None
@@ -91,38 +99,44 @@ class _Shape(msgspec.Struct, frozen=True, gc=False):
 _shapes: dict[tuple[str, ...], _Shape | None] = {}
 
 
-def _quick(record: Record, extra: Extra) -> bytes | None:
+def _quick(record: Record, extra: Extra, defaults: _Defaults) -> bytes | None:
     """The JSON of a record with nothing unusual about it, or None. Written flat: calls are what it costs."""
     value, headers = record.value, record.headers
-    if value is None or not headers:
+    if value is None:
         return None
-    names, values = zip(*headers, strict=True)
+    names, values = zip(*headers, strict=True) if headers else _NO_HEADERS
     shape = _shapes.get(names)
     if shape is None or not shape.names.isdisjoint(extra):
         return None
     picked = shape.picked(values)
-    if not all(picked) or picked[0] != b"1.0" or b"".join(picked).translate(None, _PLAIN):
+    if not all(picked) or b"".join(picked).translate(None, _PLAIN):
+        return None
+    if not shape.is_claimed:
+        extra = {**_filled(record, shape, defaults), **extra}
+    elif picked[0] != b"1.0":
         return None
     if shape.time_at is not None and not _is_time(picked[shape.time_at]):
         return None
-    content_type = None if shape.content_type_at is None else picked[shape.content_type_at]
+    content_type = picked[shape.content_type_at] if shape.content_type_at is not None else None
+    comma = b"," if extra else b""
     if content_type is None or (len(content_type) <= _TYPE_BYTES_MAX and _is_json(content_type)):
         data = json_value(value)
         if data is not None:
-            comma = b',"data":' if extra else b'"data":'
-            return b"".join((shape.json % picked, orjson.dumps(extra, default=dict)[1:-1], comma, data, b"}"))
-    if content_type is not None and _is_usual(content_type):
-        comma = b"," if extra else b""
-        return b"".join(
-            (
-                shape.json % picked,
-                orjson.dumps(extra, default=dict)[1:-1],
-                comma,
-                *data_member(value, content_type.decode()),
-                b"}",
-            )
-        )
-    return None
+            more = orjson.dumps(extra, default=dict)[1:-1]
+            return b"".join((shape.json % picked, more, comma, b'"data":', data, b"}"))
+    if content_type is None or not _is_usual(content_type):
+        return None
+    member = data_member(value, content_type.decode())
+    return b"".join((shape.json % picked, orjson.dumps(extra, default=dict)[1:-1], comma, *member, b"}"))
+
+
+def _filled(record: Record, shape: _Shape, defaults: _Defaults) -> dict[str, str | int]:
+    """What a record that does not claim to be a CloudEvent is given for what it does not say."""
+    filled: dict[str, str | int] = {"id": defaults.id, "source": defaults.source, "type": defaults.type}
+    time = record_time(record)
+    if time is not None:
+        filled["time"] = time
+    return {name: value for name, value in filled.items() if name not in shape.names}
 
 
 def _is_time(raw: bytes) -> bool:
@@ -133,6 +147,13 @@ def _is_time(raw: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[bytes, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    # An itemgetter of one gives no tuple.
+    return (lambda values: (values[places[0]],)) if places else (lambda _: ())
 
 
 @lru_cache(1024)
@@ -157,7 +178,8 @@ def _learn(names: tuple[str, ...]) -> None:
 
 def _shape_of(names: tuple[str, ...]) -> _Shape | None:
     places = {name: place for place, name in enumerate(names)}
-    if not places.keys() >= {"ce_specversion", "ce_id", "ce_source", "ce_type"}:
+    is_claimed = "ce_specversion" in places
+    if is_claimed and not places.keys() >= {"ce_id", "ce_source", "ce_type"}:
         return None
     ordered = [f"ce_{name}" for name in _CORE if f"ce_{name}" in places]
     for name in names:
@@ -169,9 +191,11 @@ def _shape_of(names: tuple[str, ...]) -> _Shape | None:
     if "content-type" in places:
         ordered.append("content-type")
         members.append("datacontenttype")
+    head = b"{" if is_claimed else b'{"specversion":"1.0",'
     return _Shape(
-        picked=itemgetter(*(places[name] for name in ordered)),
-        json=b"{" + b"".join(b'"%b":"%%b",' % member.encode() for member in members),
+        picked=_picker([places[name] for name in ordered]),
+        json=head + b"".join(b'"%b":"%%b",' % member.encode() for member in members),
+        is_claimed=is_claimed,
         names=frozenset(members),
         time_at=ordered.index("ce_time") if "ce_time" in ordered else None,
         content_type_at=len(ordered) - 1 if "content-type" in places else None,
