@@ -17,8 +17,9 @@ from pipeline.kafka.reading.board import Board
 from pipeline.kafka.reading.feed import Feed, Gap, Slice
 from pipeline.kafka.reading.lookups import LookUps
 from pipeline.kafka.reading.orders import REREAD, TAIL, Bounds, LookUp, ViewSettings
-from pipeline.kafka.reading.reader import Appended, Broken, Doubted, Ended, Lost, Reader, Refused, Said, Trouble
+from pipeline.kafka.reading.reader import Reader
 from pipeline.kafka.reading.rereads import Rereads
+from pipeline.kafka.reading.said import Appended, Broken, Doubted, Ended, Lost, Refused, Said, Trouble
 from pipeline.kafka.reading.stream import Place
 from pipeline.record import Record
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from pipeline.errors import LogError, PipelineError, TopicNotFound
 from pipeline.kafka.client import ClientConf, translated
 from pipeline.kafka.reading.orders import REREAD, TAIL, Flow, Order, Pause, Resume, Start, Stop
+from pipeline.kafka.reading.said import Appended, Ended, Lost, Said, Trouble, meaning
 from pipeline.kafka.reading.stream import Place
 from pipeline.record import Record
 
@@ -27,45 +27,6 @@ REREAD_RECORDS_MAX = 20
 # What Python keeps for one record and for each of its headers, beside their bytes (measured, 3.11).
 RECORD_COST_BYTES = 300
 HEADER_COST_BYTES = 150
-
-
-class Appended(NamedTuple):
-    assignment: int
-    records: list[Record]
-    size_bytes: int
-
-
-class Ended(NamedTuple):
-    assignment: int
-    offset: int
-
-
-class Refused(NamedTuple):
-    assignment: int
-
-
-class Doubted(NamedTuple):
-    assignment: int
-
-
-class Broken(NamedTuple):
-    assignment: int
-    error: PipelineError
-
-
-class Trouble(NamedTuple):
-    """Something the client goes on trying about."""
-
-    error: PipelineError
-
-
-class Lost(NamedTuple):
-    """The thread has ended by itself."""
-
-    error: Exception
-
-
-Said: TypeAlias = Appended | Ended | Refused | Doubted | Broken | Trouble | Lost
 
 
 # Header sizes are measured on every eighth record and taken for the others too: they cost as much as all the rest.
@@ -225,21 +186,10 @@ class Reader:
         if assignment is None:
             said.append(Trouble(translated(error, "read", topic=place[0])))
             return
-        match error.code():
-            case KafkaError._PARTITION_EOF:
-                said.append(Ended(assignment, message.offset()))
-            case KafkaError._AUTO_OFFSET_RESET | KafkaError.OFFSET_OUT_OF_RANGE:
-                said.append(Refused(assignment))
-            case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError._UNKNOWN_TOPIC | KafkaError._UNKNOWN_PARTITION:
-                said.append(Doubted(assignment))
-            case _:
-                problem = translated(error, f"read {place[0]}/{place[1]}", topic=place[0])
-                if isinstance(problem, TopicNotFound):
-                    said.append(Doubted(assignment))
-                elif isinstance(problem, LogError) and not problem.retryable:
-                    said.append(Broken(assignment, problem))
-                else:
-                    said.append(Trouble(problem))
+        if error.code() == KafkaError._PARTITION_EOF:
+            said.append(Ended(assignment, message.offset()))
+        else:
+            said.append(meaning(error, place, assignment))
 
     def _client_said(self, error: KafkaError) -> None:
         """librdkafka's own news (brokers down, authentication); called within poll."""
