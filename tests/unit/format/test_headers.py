@@ -133,6 +133,10 @@ def test_a_record_that_is_no_cloud_event_gets_the_defaults_and_its_timestamp() -
     )
 
 
+def test_milliseconds_have_three_digits() -> None:
+    assert read(record(b"x", timestamp_ms=1_795_219_200_007)).time == "2026-11-21T00:00:00.007Z"
+
+
 @pytest.mark.parametrize("timestamp_ms", [-1, 253_402_300_800_000, -(2**63), 2**63 - 1])
 def test_a_timestamp_that_is_none_gives_no_time(timestamp_ms: int) -> None:
     assert read(record(b"x", timestamp_ms=timestamp_ms)).time is None

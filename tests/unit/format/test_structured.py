@@ -91,6 +91,23 @@ def test_a_structured_record_with_attributes_in_headers_too_is_not_wrapped_again
     assert (members["id"], members["data"]) == ("7", {"a": 1})
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ((("trace", b"\xff"),), {"type": "orders.record"}),
+        ((("ce_type", b"order.placed"),), {"type": "order.placed"}),
+        ((("ce_id", b"7"), ("ce_tenant", b"a")), {"id": "7", "tenant": "a"}),
+        ((("ce_time", b"2026-11-20T22:00:00Z"),), {"time": "2026-11-20T22:00:00Z"}),
+        ((("content-type", b"text/plain"),), {"datacontenttype": "text/plain", "data": "[1]"}),
+    ],
+)
+def test_a_plain_record_keeps_what_it_says_and_gets_the_rest(headers: Headers, expected: dict[str, Any]) -> None:
+    given = {"id": "evt_x_3_1042", "source": "/app/orders", "type": "orders.record", "data": [1]}
+    plain = {"specversion": "1.0", "time": "1970-01-01T00:00:00.000Z", **given, **expected}
+    assert rendered(b"[1]", headers) == plain
+    assert rendered(b"[1]", headers, {"type": "t"}) == {**plain, "type": "t"}
+
+
 def test_a_structured_record_gets_its_place_added() -> None:
     body = b'{"specversion":"1.0","id":"7","source":"/s","type":"t","data":{"a":1}}'
     members = rendered(body, (("content-type", b"application/cloudevents+json"),), PLACE)
