@@ -15,6 +15,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 T = TypeVar("T", bound=Hashable)
+# A running median, not a mean: hanging attempts that find no room in the slow cap must not pass for usual.
+_LATENCY_STEP = 1.02
 # Tokens that lack less than this are whole: a wake-up computed for a token must find it.
 _TOKEN_ROUNDING = 1e-6
 
@@ -30,7 +32,7 @@ class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limiter(Generic[T]):
-    """Slots and tokens of one run. ``T`` is whatever stands for an attempt."""
+    """Slots and tokens of one run. ``T`` is whatever stands for an attempt; ``latency_s`` is the usual latency."""
 
     __slots__ = ("_cut_at", "_settings", "_tokens", "_tokens_at", "cap", "in_flight", "latency_s", "slow")
 
@@ -79,8 +81,10 @@ class Limiter(Generic[T]):
         began_at = self.in_flight.pop(attempt, None)
         if began_at is None:
             self.slow.discard(attempt)
+        elif now - began_at > self.latency_s:
+            self.latency_s *= _LATENCY_STEP
         else:
-            self.latency_s += (now - began_at - self.latency_s) * 0.05
+            self.latency_s /= _LATENCY_STEP
 
     def drop(self, attempt: T) -> None:
         """The attempt was broken off: its slot is free, its latency says nothing."""

@@ -1,0 +1,170 @@
+"""Where lanes stand, and how they move."""
+
+from __future__ import annotations
+
+from pipeline.delivery.lanes import Lane, LaneState
+from pipeline.delivery.queues import Queues
+from pipeline.delivery.waiting import NEVER
+from tests.unit.delivery.making import lane, part
+
+
+def ready(queues: Queues, *lanes: Lane) -> None:
+    for each in lanes:
+        queues.make_ready(each)
+
+
+def test_ready_lanes_are_sent_first_in_first_out() -> None:
+    queues, here = Queues(), part()
+    lanes = [lane(here) for _ in range(3)]
+    ready(queues, *lanes)
+    assert queues.take_sends(2) == lanes[:2]
+    assert queues.take_sends(9) == lanes[2:]
+    assert queues.take_sends(9) == []
+
+
+def test_a_waiting_append_is_not_taken_for_a_waiting_attempt() -> None:
+    queues, each = Queues(), lane(part())
+    queues.wait_to_bury(each, 10.0)
+    assert each.state is LaneState.BURY_WAITING
+    queues.bring_probe(None)
+    assert not queues.ready
+
+
+def test_lanes_sent_are_in_flight_and_counted() -> None:
+    queues, here = Queues(), part()
+    each = lane(here)
+    ready(queues, each)
+    queues.take_sends(1)
+    assert each.state is LaneState.IN_FLIGHT
+    assert (here.in_flight, here.burying) == (1, 0)
+
+
+def test_buries_are_taken_first_in_first_out_and_counted() -> None:
+    queues, here = Queues(), part()
+    lanes = [lane(here) for _ in range(3)]
+    for each in lanes:
+        queues.bury(each)
+    assert queues.take_buries(2) == lanes[:2]
+    assert {each.state for each in lanes} == {LaneState.BURYING}
+    assert (here.in_flight, here.burying) == (2, 2)
+
+
+def test_waiting_lanes_are_ready_when_due() -> None:
+    queues, here = Queues(), part()
+    ours, asked = lane(here), lane(here)
+    queues.wait(ours, 10.0)
+    queues.wait_as_asked(asked, 20.0)
+    assert {ours.state, asked.state} == {LaneState.WAITING}
+    queues.wake(9.0)
+    assert not queues.ready
+    queues.wake(10.0)
+    queues.wake(20.0)
+    assert queues.take_sends(9) == [ours, asked]
+
+
+def test_a_dead_letter_append_is_tried_again_when_due() -> None:
+    queues, each = Queues(), lane(part())
+    queues.wait_to_bury(each, 10.0)
+    queues.wake(9.9)
+    assert queues.take_buries(1) == []
+    queues.wake(10.0)
+    assert each.state is LaneState.BURYING
+    assert queues.take_buries(1) == [each]
+
+
+def test_the_next_due_is_the_soonest_of_all_rooms() -> None:
+    queues, here = Queues(), part()
+    assert queues.next_due == NEVER
+    queues.wait_as_asked(lane(here), 30.0)
+    queues.wait(lane(here), 20.0)
+    queues.wait_to_bury(lane(here), 10.0)
+    dues = []
+    while queues.next_due != NEVER:
+        dues.append(queues.next_due)
+        queues.wake(queues.next_due)
+    assert dues == [10.0, 20.0, 30.0]
+
+
+def test_a_held_lane_waits_for_an_operator_only() -> None:
+    queues, here = Queues(), part()
+    each = lane(here)
+    queues.hold(each)
+    assert each.state is LaneState.HELD
+    assert here.held == {each}
+    assert (queues.next_due, list(queues.ready)) == (NEVER, [])
+
+
+def test_a_hanging_lane_is_slow() -> None:
+    queues, each = Queues(), lane(part())
+    queues.set_aside(each)
+    assert each.state is LaneState.SLOW
+
+
+def test_a_draining_partition_begins_nothing_more() -> None:
+    queues, here = Queues(), part()
+    here.draining = True
+    lanes = [lane(here) for _ in range(5)]
+    queues.make_ready(lanes[0])
+    queues.bury(lanes[1])
+    queues.wait(lanes[2], 1.0)
+    queues.wait_as_asked(lanes[3], 1.0)
+    queues.wait_to_bury(lanes[4], 1.0)
+    queues.wake(5.0)
+    assert queues.take_sends(9) == queues.take_buries(9) == []
+    assert queues.next_due == NEVER
+
+
+def test_the_lanes_of_a_partition_leave_every_queue() -> None:
+    queues, here, there = Queues(), part(), part()
+    for each in (here, there):
+        queues.make_ready(lane(each))
+        queues.bury(lane(each))
+        queues.wait(lane(each), 1.0)
+        queues.wait_as_asked(lane(each), 1.0)
+        queues.wait_to_bury(lane(each), 1.0)
+    queues.drop(there)
+    queues.wake(1.0)
+    left = [*queues.take_sends(99), *queues.take_buries(99)]
+    assert len(left) == 5
+    assert {each.part for each in left} == {here}
+
+
+def test_a_ready_lane_is_the_probe() -> None:
+    queues, here = Queues(), part()
+    first, second, waiting = (lane(here) for _ in range(3))
+    ready(queues, first, second)
+    queues.wait(waiting, 50.0)
+    queues.bring_probe(None)
+    assert queues.take_sends(1) == [first]
+
+
+def test_the_next_probe_is_another_lane() -> None:
+    queues, here = Queues(), part()
+    last, other = lane(here), lane(here)
+    ready(queues, last, other)
+    queues.bring_probe(last)
+    assert queues.take_sends(1) == [other]
+
+
+def test_with_no_other_ready_a_waiting_lane_is_called() -> None:
+    queues, here = Queues(), part()
+    last, soon, late = (lane(here) for _ in range(3))
+    ready(queues, last)
+    queues.wait(late, 60.0)
+    queues.wait(soon, 50.0)
+    queues.bring_probe(last)
+    assert queues.take_sends(1) == [soon]
+
+
+def test_the_only_lane_probes_again() -> None:
+    queues, last = Queues(), lane(part())
+    ready(queues, last)
+    queues.bring_probe(last)
+    assert queues.take_sends(1) == [last]
+
+
+def test_a_lane_that_was_asked_to_wait_is_never_called_early() -> None:
+    queues, here = Queues(), part()
+    queues.wait_as_asked(lane(here), 50.0)
+    queues.bring_probe(None)
+    assert not queues.ready
