@@ -85,6 +85,7 @@ class FakeReaders:
         self.hand_overs: deque[Callable[[], None]] = deque()
         self.look_ups: deque[Place] = deque()
         self.appended_bytes_most = 0
+        self.fetched_records = 0
         self.now_s = 100.0
         self.board.tick(self.now_s)
 
@@ -129,6 +130,7 @@ class FakeReaders:
         if records:
             stay.position = records[-1].offset + 1
             size = RECORD_BYTES * len(records)
+            self.fetched_records += len(records)
             self.appended_bytes_most = max(self.appended_bytes_most, size)
             self.hand_overs.append(lambda: board.appended(assignment, records, size))
             return True
