@@ -110,3 +110,9 @@ def test_only_listed_ports_may_be_called() -> None:
 def test_what_the_resolver_says_must_be_an_address() -> None:
     with pytest.raises(AddressBlocked, match="not an address"):
         Guard().check_address("x.example", "elsewhere.example")
+
+
+@pytest.mark.parametrize("url", ["https://user@example.com/", "https://u:p@example.com/", "https://@example.com/"])
+def test_credentials_in_a_url_are_told_where_to_go(url: str) -> None:
+    with pytest.raises(AddressBlocked, match="user information, which belongs into a header"):
+        Guard().check_url(url)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
+from pipeline.errors import AddressBlocked
 from pipeline.guard import Guard
 from pipeline.webhook.connect import ConnectFailed, Connector
 from pipeline.webhook.sender import SenderSettings
@@ -113,6 +114,43 @@ async def test_a_name_that_is_rebound_is_refused_when_it_is_asked_again(toxic: T
         await connector.open(lambda: Connection(Nobody(), 1000, {}))
     assert caught.value.kind is FaultKind.BLOCKED_ADDRESS
     assert resolver.asked == 2
+
+
+class Wavering(Guard):
+    """Lets an address pass the first time only."""
+
+    def __init__(self) -> None:
+        super().__init__(allow_loopback=True, allow_http=True)
+        self.asked: list[str] = []
+
+    def check_address(self, host: str, address: str) -> None:
+        if address in self.asked:
+            raise AddressBlocked(host, address, "no longer to be called")
+        self.asked.append(address)
+
+
+async def test_the_peer_is_judged_again_before_a_byte_is_sent(toxic: Toxic) -> None:
+    port = (await toxic.serve(answer_all)).split(":")[2].split("/")[0]
+    outcomes = await open_to(Resolver(["127.0.0.1"]), Wavering(), f"http://wavering.example:{port}/")
+    assert outcomes[0] == (
+        FaultKind.BLOCKED_ADDRESS,
+        "wavering.example may not be called: 127.0.0.1 is no longer to be called",
+    )
+
+
+async def test_a_socket_connected_to_itself_is_no_connection() -> None:
+    """TCP allows it when the kernel draws the target's own port for our end; a request would answer itself."""
+
+    class Looped(socket.socket):
+        def getpeername(self) -> tuple[str, int]:
+            return ("127.0.0.1", 40_000)
+
+        getsockname = getpeername
+
+    guard = Guard(allow_loopback=True)
+    connector = Connector(guard.check_url("http://127.0.0.1:40000/"), guard, timeout_s=1.0, tls=None)
+    with Looped() as looped, pytest.raises(ConnectionRefusedError):
+        connector._check_peer(looped)
 
 
 async def test_an_address_that_refuses_gives_way_to_the_next(toxic: Toxic) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.receiver import Receiver, ReceiverSettings
 from pipeline.record import Position
 from pipeline.signing import new_v1_secret
 from pipeline.webhook.sender import SenderSettings
+from pipeline.webhook.transport import Connection
 from tests.contract.webhook.conftest import KEY, NO_CONTENT, MakeSender, Toxic, read_request, record
 
 
@@ -171,3 +173,30 @@ async def test_a_server_that_promises_no_keep_alive_is_not_reused(toxic: Toxic, 
     for _ in range(3):
         assert isinstance(await tried.send(), Reply)
     assert toxic.connections == 3
+
+
+async def test_what_waits_too_long_for_a_connection_is_told_so(toxic: Toxic, make_sender: MakeSender) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        await asyncio.sleep(60)
+
+    settings = SenderSettings(connections_max=1)
+    tried = make_sender(await toxic.serve(hang), timeout_s=0.3, connect_timeout_s=0.3, settings=settings)
+    first, second = await asyncio.gather(tried.begin(record()), tried.begin(record()))
+    assert isinstance(first, Fault)
+    assert isinstance(second, Fault)
+    assert (first.detail, second.detail) == ("no reply", "no connection became free")
+
+
+async def test_a_connection_that_died_while_it_was_opened_is_one_attempts_fault(make_sender: MakeSender) -> None:
+    class Stillborn:
+        def close(self) -> None: ...
+
+        async def open(self, factory: Callable[[], Connection]) -> Connection:
+            return factory()
+
+    tried = make_sender("http://127.0.0.1:1024/")
+    tried.sender._connector = Stillborn()  # type: ignore[assignment] # real sockets die too late for this
+    outcome = await tried.send()
+    assert isinstance(outcome, Fault)
+    assert (outcome.kind, outcome.detail) == (FaultKind.RESET, "the connection was closed before a request")
