@@ -104,6 +104,9 @@ class Limiter(Generic[T]):
     def set_slow_aside(self, now: float) -> list[T]:
         """Move attempts that hang to the slow cap while that has room; those moved."""
         moved: list[T] = []
+        oldest = next(iter(self.in_flight.values()), now)
+        if oldest + self._settings.slow_after_s > now:
+            return moved
         slow_after_s = self.slow_after_s
         for attempt, began_at in self.in_flight.items():
             if began_at + slow_after_s > now or len(self.slow) + len(moved) >= self._settings.slow_max:

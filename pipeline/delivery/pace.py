@@ -24,8 +24,7 @@ class Pace:
         if not (queues.ready or queues.retries) or not breaker.may_send(now):
             return []
         slots = limiter.free(now)
-        if slots < len(queues.ready):
-            self.set_slow_aside(now)
+        if slots < len(queues.ready) and self.set_slow_aside(now):
             slots = limiter.free(now)
         if slots and breaker.state is OPEN:
             slots = 1
@@ -56,8 +55,10 @@ class Pace:
         self._breaker.dropped(id(lane))
         lane.part.in_flight -= 1
 
-    def set_slow_aside(self, now: float) -> None:
-        """Attempts that hang leave the in-flight cap, and what stands behind them leaves memory."""
-        for lane in self._limiter.set_slow_aside(now):
+    def set_slow_aside(self, now: float) -> bool:
+        """Attempts that hang leave the in-flight cap, and what stands behind them leaves memory; False: none hangs."""
+        hanging = self._limiter.set_slow_aside(now)
+        for lane in hanging:
             self._queues.set_aside(lane)
             lane.forget_followers()
+        return bool(hanging)
