@@ -11,37 +11,58 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from pipeline.config import Config, load_config
+from pipeline.names import state_topic_of
 from pipeline.wiring import Node, ensure_key_file, started
 
-READY_S = 30.0
+READS_ALL = {
+    "group.id": "tests-look",
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+}
+
+
+async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:
+    """Wait until ``holds``; fails saying ``what`` did not come about."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not await holds():
+        assert asyncio.get_running_loop().time() < deadline, f"not in {timeout_s} s: {what}"
+        await asyncio.sleep(0.1)
 
 
 class Rig:
-    """One namespace on the broker, configured in a folder of its own; ``group`` names a subscription's group."""
+    """One namespace on the broker, configured in a folder of its own. ``bridge`` replaces settings of that section."""
 
-    def __init__(self, folder: Path, bootstrap_servers: str, namespace: str) -> None:
+    def __init__(self, folder: Path, bootstrap_servers: str, namespace: str, **bridge: float) -> None:
         self.folder, self.servers, self.namespace = folder, bootstrap_servers, namespace
+        settings = {"session_timeout_s": 6, "drain_s": 2, **bridge}
+        folder.mkdir(exist_ok=True)
         (folder / "pipeline.toml").write_text(
             f'namespace = "{namespace}"\n[kafka]\nbootstrap_servers = "{bootstrap_servers}"\n'
-            "[webhook]\nallow_loopback = true\nallow_http = true\n[bridge]\nsession_timeout_s = 6\ndrain_s = 2\n"
+            "[webhook]\nallow_loopback = true\nallow_http = true\n[bridge]\n"
+            + "".join(f"{name} = {value}\n" for name, value in settings.items())
         )
         ensure_key_file(folder / ".pipeline" / "secret.key")
+
+    @property
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.servers})
 
     @property
     def config(self) -> Config:
         return load_config(self.folder, {}, {})
 
     def make_topic(self, name: str, partitions: int, config: dict[str, str] | None = None) -> None:
-        admin = AdminClient({"bootstrap.servers": self.servers})
+        admin = self.admin
         admin.create_topics([NewTopic(name, partitions, 1, config=config or {})])[name].result(20)
 
     def append(self, topic: str, count: int, *, keys: int, first: int = 0) -> None:
@@ -60,6 +81,57 @@ class Rig:
     async def node(self) -> AsyncIterator[Node]:
         async with started(self.config) as node:
             yield node
+
+    @contextlib.asynccontextmanager
+    async def worker(self) -> AsyncIterator[Node]:
+        """A node that delivers, in this process."""
+        async with self.node() as node:
+            await node.start_worker()
+            yield node
+
+    async def tool(self, *words: str) -> str:
+        """What a stock Kafka tool prints; it must succeed."""
+        command = [sys.executable, "-m", "pipeline", "kafka", "--bootstrap-server", self.servers, *words]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode == 0, printed.decode()
+        return printed.decode()
+
+    def records(self, topic: str) -> list[Message]:
+        """Everything that lies on ``topic`` now."""
+        consumer = Consumer({**READS_ALL, "bootstrap.servers": self.servers})
+        try:
+            partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+            consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+            found: list[Message] = []
+            unread = set(partitions)
+            while unread:
+                message = consumer.poll(10)
+                assert message is not None
+                error = message.error()
+                if error is None:
+                    found.append(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF, error
+                    unread.discard(message.partition())
+            return found
+        finally:
+            consumer.close()
+
+    async def table_lines(self, table: str, count: int = 1, **facts: object) -> list[dict[str, Any]]:
+        """Lines of our own topic ``table`` (audit, attempts) with these ``facts``, once there are ``count``."""
+        found: list[dict[str, Any]] = []
+
+        async def enough() -> bool:
+            messages = await asyncio.to_thread(self.records, state_topic_of(self.namespace, table))
+            lines = [json.loads(message.value() or b"") for message in messages]
+            found[:] = [line for line in lines if facts.items() <= line.items()]
+            return len(found) >= count
+
+        await until(enough, 15, f"{count} lines of {facts} in {table}")
+        return found
 
     async def subscribe(self, name: str, **declared: Any) -> None:
         async with self.node() as node:
