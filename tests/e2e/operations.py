@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from confluent_kafka import Message, Producer
+from confluent_kafka import Message, Producer, TopicPartition
 
 from pipeline.wiring import Node
 from tests.e2e.rig import Rig, until
 from tests.sink import Sink
 
+TOOL_SETTINGS = ("--timeout", "20000")
 QUICK = {"schedule_s": [0.05, 0.05, 0.05]}
 
 
@@ -32,8 +33,9 @@ def letters(rig: Rig, name: str = "hook") -> list[Message]:
 
 
 def header(message: Message, name: str) -> str:
-    found: str = dict(message.headers() or [])[name].decode()
-    return found
+    value = dict(message.headers() or [])[name]
+    assert isinstance(value, bytes)
+    return value.decode()
 
 
 async def until_lag_0(node: Node, name: str = "hook", timeout_s: float = 15) -> None:
@@ -51,3 +53,25 @@ async def until_state(node: Node, state: str, name: str = "hook", timeout_s: flo
 
     await until(has, timeout_s, f"{name} is {state}")
     return node.subscriptions.get(name)[0].reason
+
+
+def group(rig: Rig) -> str:
+    """The consumer group of the subscription that most tests make."""
+    return f"{rig.namespace}.hook"
+
+
+async def reset(rig: Rig, topic: str, *where: str) -> None:
+    words = ("--group", group(rig), "--reset-offsets", "--topic", topic, *where, "--execute", *TOOL_SETTINGS)
+    printed = await rig.tool("consumer-groups", *words)
+    assert "Error" not in printed, printed
+
+
+async def delete_offsets(rig: Rig, topic: str) -> None:
+    words = ("--group", group(rig), "--delete-offsets", "--topic", topic, *TOOL_SETTINGS)
+    assert "Successful" in await rig.tool("consumer-groups", *words)
+
+
+def delete_records(rig: Rig, topic: str, partition: int, before: int) -> None:
+    place = TopicPartition(topic, partition, before)
+    admin = rig.admin
+    admin.delete_records([place])[place].result(20)

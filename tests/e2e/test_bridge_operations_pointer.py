@@ -9,46 +9,27 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition as TheirPartition
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.cimpl import NewPartitions
 
 from pipeline.errors import Conflict
-from pipeline.wiring import Node
 from tests.broker_source import Kafka
-from tests.e2e.operations import letters, produce, subscribe, until_lag_0, until_state
+from tests.e2e.operations import (
+    TOOL_SETTINGS,
+    delete_offsets,
+    delete_records,
+    group,
+    letters,
+    produce,
+    reset,
+    subscribe,
+    until_lag_0,
+    until_state,
+)
 from tests.e2e.rig import Rig, until
 from tests.sink import Sink
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e]
-TOOL_SETTINGS = ("--timeout", "20000")
-
-
-def group(rig: Rig) -> str:
-    return f"{rig.namespace}.hook"
-
-
-async def reset(rig: Rig, topic: str, *where: str) -> None:
-    words = ("--group", group(rig), "--reset-offsets", "--topic", topic, *where, "--execute", *TOOL_SETTINGS)
-    printed = await rig.tool("consumer-groups", *words)
-    assert "Error" not in printed, printed
-
-
-async def delete_offsets(rig: Rig, topic: str) -> None:
-    words = ("--group", group(rig), "--delete-offsets", "--topic", topic, *TOOL_SETTINGS)
-    assert "Successful" in await rig.tool("consumer-groups", *words)
-
-
-def delete_records(rig: Rig, topic: str, partition: int, before: int) -> None:
-    place = TopicPartition(topic, partition, before)
-    admin = rig.admin
-    admin.delete_records([place])[place].result(20)
-
-
-async def until_there(node: Node, topic: str) -> None:
-    async def there() -> bool:
-        return topic in await node.admin.describe([topic])
-
-    await until(there, 15, f"{topic} exists")
 
 
 async def test_the_cursor_is_what_stock_tools_and_other_clients_see(rig: Rig, topic_name: str, sink: Sink) -> None:

@@ -1,0 +1,165 @@
+"""RunKeeper: partitions taken, let go and lost, and what is told when others touch the cursor."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.delivery.pointer import Pointer
+from pipeline.push.runkeeper import RunKeeper
+from pipeline.subscription import StoredRun
+from tests.fakes.bridge import FakeBridge, eventually, reading_of
+
+T0, T1 = ("t", 0), ("t", 1)
+GROUP = "app.hook"
+
+
+class Bench(FakeBridge):
+    def __init__(self) -> None:
+        super().__init__()
+        self.owned = {T0, T1}
+
+    def keeper(self, stored: StoredRun | None = None) -> RunKeeper:
+        reading = reading_of(None, stored)
+        return RunKeeper(
+            reading,
+            self.run(reading),
+            self.parts,
+            self.settings,
+            may_act=lambda _: self.may_act,
+            still_owned=lambda place: place in self.owned,
+        )
+
+    async def taken(self, **offsets: int) -> RunKeeper:
+        """A keeper of both partitions from their committed offsets, 0 unless given as ``t0`` and ``t1``."""
+        await self.offsets.commit(GROUP, {T0: (offsets.get("t0", 0), None), T1: (offsets.get("t1", 0), None)})
+        keeper = self.keeper()
+        assert await keeper.take([T0, T1]) == []
+        return keeper
+
+    async def deliver(self, count: int) -> None:
+        for _ in range(count):
+            await eventually(lambda: bool(self.sender.open))
+            self.sender.answer()
+
+    def at(self, place: tuple[str, int] = T0) -> int:
+        return self.offsets.committed[GROUP][place].offset
+
+
+async def test_delivery_begins_at_the_pointer_and_what_is_begun_is_not_begun_again() -> None:
+    bench = Bench()
+    bench.append(b"0", b"1", b"2")
+    keeper = await bench.taken(t0=2)
+    await eventually(lambda: bool(bench.sender.sent))
+    assert await keeper.take([T0, T1]) == []
+    assert [record.value for record, _ in bench.sender.sent] == [b"2"]
+    assert keeper.places == {T0, T1}
+
+
+async def test_a_missing_pointer_is_returned_and_nothing_is_begun_there() -> None:
+    bench = Bench()
+    await bench.offsets.commit(GROUP, {T1: (0, None)})
+    keeper = bench.keeper()
+    assert await keeper.take([T0, T1, ("other", 0)]) == [T0]
+    assert keeper.places == {T1}
+
+
+async def test_a_partition_taken_away_meanwhile_is_not_begun() -> None:
+    bench = Bench()
+    bench.owned = {T1}
+    keeper = await bench.taken()
+    assert keeper.places == {T1}
+    assert list(keeper.keeper.last) == [T1]
+
+
+async def test_letting_go_commits_what_is_delivered_and_breaks_off_what_hangs() -> None:
+    bench = Bench()
+    bench.append(b"0", b"1")
+    keeper = await bench.taken()
+    await bench.deliver(1)
+    await eventually(lambda: bool(bench.sender.open))
+    await keeper.let_go([T0], 0.0)
+    assert (bench.at(), bench.sender.aborted, keeper.places) == (1, 1, {T1})
+
+
+async def test_losing_commits_nothing() -> None:
+    bench = Bench()
+    bench.append(b"0")
+    keeper = await bench.taken()
+    await bench.deliver(1)
+    keeper.lose([T0])
+    await keeper.let_go([T0], 0.0)
+    assert (bench.at(), keeper.places) == (0, {T1})
+
+
+async def test_a_cursor_moved_by_a_tool_is_followed_and_told() -> None:
+    bench = Bench()
+    bench.append(b"0", b"1", b"2")
+    keeper = await bench.taken()
+    await bench.deliver(3)
+    assert await keeper.settle() == []
+    await bench.offsets.commit(GROUP, {T0: (1, None)})
+    bench.sender.sent.clear()
+    assert await keeper.settle() == []
+    await eventually(lambda: bool(bench.sender.sent))
+    assert bench.sender.sent[0][0].value == b"1"
+    assert bench.hooks.of("on_moved") == [(GROUP, "t", 0, 1)]
+    assert bench.audited() == [
+        {"who": "w1", "what": "cursor-moved", "name": GROUP, "topic": "t", "partition": 0, "to": 1}
+    ]
+
+
+async def test_a_newer_owner_is_given_way_to() -> None:
+    bench = Bench()
+    keeper = await bench.taken()
+    newer = Pointer(epoch=2**45, owner="w2", offset=0)
+    await bench.offsets.commit(GROUP, {T0: (0, newer.metadata())})
+    assert await keeper.settle() == []
+    assert keeper.places == {T1}
+    assert bench.hooks.of("on_fenced") == [(GROUP,)]
+    assert [line["what"] for line in bench.audited()] == ["fenced"]
+
+
+async def test_a_pointer_written_again_is_told() -> None:
+    bench = Bench()
+    keeper = await bench.taken()
+    bench.offsets.committed[GROUP].pop(T1)
+    assert await keeper.settle() == []
+    assert bench.at(T1) == 0
+    assert [(line["what"], line["partition"]) for line in bench.audited()] == [("pointer-rewritten", 1)]
+
+
+async def test_partitions_added_later_get_a_partition_for_their_dead_letters() -> None:
+    bench = Bench()
+    await bench.taken()
+    await bench.admin.add_partitions("t", 5)
+    keeper = bench.keeper()
+    assert await keeper.take([("t", 4)]) == []
+    assert len(bench.log.topics["app.hook.dlq"].partitions) == 5
+
+
+async def test_without_a_dead_letter_topic_delivery_begins_and_it_is_told() -> None:
+    bench = Bench()
+    bench.log.delete("app.hook.dlq")
+    keeper = await bench.taken()
+    assert keeper.places == {T0, T1}
+    assert len(bench.hooks.of("on_consumer_error")) == 1
+
+
+@pytest.mark.parametrize("reached", [True, False])
+async def test_a_bounded_reading_is_through_when_all_its_partitions_are_whoever_owned_them(reached: bool) -> None:
+    bench = Bench()
+    stored = StoredRun(id="r", subscription="hook", kind="replay", window={"t": {0: (0, 2), 1: (0, 3)}})
+    group = "app.hook.replay.r"
+    await bench.offsets.commit(group, {T0: (0, None), T1: (3 if reached else 2, None)})
+    bench.append(b"0", b"1")
+    keeper = bench.keeper(stored)
+    bench.owned = {T0}
+    await keeper.take([T0])
+    assert not await keeper.is_through()
+    await bench.deliver(2)
+    await keeper.settle()
+    assert await keeper.is_through() is reached
+
+
+async def test_a_live_reading_is_never_through() -> None:
+    assert not await (await Bench().taken()).is_through()
