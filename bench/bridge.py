@@ -1,0 +1,262 @@
+"""What a delivery costs the bridge: CPU of its process, per event, beside the bridge one would write by hand.
+
+    python -m bench.bridge [--events 100000] [--naive-events 25000] [--rounds 2] [--json]
+
+Every round starts the whole bridge (`pipeline bridge`) against a real Kafka and a fast endpoint, and waits until all
+events are through: signed, in order per key, attempts recorded, offsets committed. CPU is counted from the first
+delivery on, user and system, of that process alone; wall time depends on what else the machine does. The endpoint
+judges order and duplicates; Kafka's own tool tells the lag. Where there are two cores, bridge and everything else get
+one each. Exit status 1 when an event was lost, came twice or out of order, was not signed, or lag was left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import psutil
+
+from bench.load import Work, fill
+from pipeline.embedded.child import Child, Command
+from pipeline.kafka.admin import Admin
+from pipeline.kafka.client import KafkaSettings
+from pipeline.names import state_topic_of
+from pipeline.testing import local_kafka
+
+ROOT = Path(__file__).resolve().parents[1]
+BRIDGE_CORE, OTHER_CORE = 0, 1
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+LIMIT_S = 120.0
+POLL_S = 0.1
+SETTINGS = """
+namespace = "bench{number}"
+[kafka]
+bootstrap_servers = "{servers}"
+[webhook]
+allow_loopback = true
+allow_http = true
+"""
+
+
+class Peer(NamedTuple):
+    """A bridge to run: arguments of our interpreter, where its output goes, what is added to its environment."""
+
+    name: str
+    words: list[str]
+    log: Path
+    environment: Mapping[str, str] = {}
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One round of one peer. ``lag`` and ``attempts`` (records of attempts) are None where they are not asked."""
+
+    peer: str
+    events: int
+    cpu_us: float
+    per_s: float
+    rss_mb: int
+    violations: int
+    duplicates: int
+    unsigned: int
+    lag: int | None = None
+    attempts: int | None = None
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parsed(argv)
+    work = Work(events=args.events, keys=min(10_000, args.events))
+    with on_core(OTHER_CORE), local_kafka() as servers, tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        asyncio.run(fill(servers, work))
+        results = []
+        for number in range(args.rounds):
+            results.append(ours(servers, work, Path(directory) / str(number), number))
+            if args.naive_events:
+                results.append(naive(servers, work, min(args.naive_events, args.events), Path(directory), number))
+    show(results, work, as_json=args.json)
+    faults = [fault for result in results if result.peer == "pipeline" for fault in faults_of(result, work)]
+    for fault in faults:
+        print(f"fault: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def ours(servers: str, work: Work, directory: Path, number: int) -> Result:
+    """The product: one worker, one subscription."""
+    directory.mkdir()
+    (directory / "pipeline.toml").write_text(SETTINGS.format(servers=servers, number=number), encoding="utf-8")
+    with sink() as url:
+        declaration = {"name": "drain", "topics": [work.topic], "start": "earliest", "endpoint": {"url": url}}
+        (directory / "drain.yaml").write_text(json.dumps(declaration), encoding="utf-8")
+        pipeline(directory, "-c", "from pathlib import Path; from pipeline.wiring import ensure_key_file; "
+                 "ensure_key_file(Path('.pipeline/secret.key'))")  # fmt: skip
+        pipeline(directory, "-m", "pipeline", "subs", "apply", "--file", "drain.yaml")
+        result = drained(
+            Peer("pipeline", ["-m", "pipeline", "bridge", "--dir", str(directory)], directory / "log"), url, work.events
+        )
+    group = f"bench{number}.drain"
+    told = pipeline(directory, "-m", "pipeline", "kafka", "consumer-groups", "--describe", "--group", group)
+    lags = [line.split()[5] for line in told.splitlines() if line.startswith(group)]
+    lag = sum(int(lag) for lag in lags) if len(lags) == work.partitions else None
+    attempts = end_of(servers, state_topic_of(f"bench{number}", "attempts"))
+    return msgspec.structs.replace(result, lag=lag, attempts=attempts)
+
+
+def naive(servers: str, work: Work, events: int, directory: Path, number: int) -> Result:
+    """The peer; it is stopped when it has delivered ``events``, since it needs several times as long."""
+    with sink() as url:
+        names = {"SERVERS": servers, "TOPIC": work.topic, "GROUP": f"bench-naive-{number}", "URL": url}
+        return drained(Peer("naive", ["-m", "bench.naive"], directory / f"naive-{number}.log", names), url, events)
+
+
+def drained(peer: Peer, url: str, events: int) -> Result:
+    """Run it until the endpoint has ``events``; CPU counts from the first one seen, in proportion."""
+    environment = {"PYTHONPATH": str(ROOT), **peer.environment}
+    with on_core(BRIDGE_CORE):
+        command = Command(words=[sys.executable, *peer.words], output=peer.log, grace_s=30, environment=environment)
+        child = Child(command)
+    running = psutil.Process(child.pid)
+    began: tuple[float, int] | None = None
+    deadline = time.monotonic() + LIMIT_S
+    try:
+        while True:
+            time.sleep(POLL_S)
+            seen, cpu = stats(url), cpu_s(running)
+            if began is None and seen["events"]:
+                began = (cpu, int(seen["events"]))
+            if seen["events"] >= events:
+                break
+            if time.monotonic() > deadline or child.status() is not None:
+                raise RuntimeError(
+                    f"{peer.name} delivered {seen['events']:.0f} of {events}: {peer.log.read_text()[-3000:]}"
+                )
+        rss_mb = running.memory_info().rss // 2**20
+        time.sleep(1.0)  # what comes too late or twice comes now
+    finally:
+        child.stop()
+    last = stats(url)
+    spent, counted = (cpu - began[0], seen["events"] - began[1]) if began else (0.0, 0)
+    return Result(
+        peer=peer.name,
+        events=int(last["events"]),
+        cpu_us=round(spent / max(counted, 1) * 1e6, 1),
+        per_s=round(seen["events"] / max(seen["seconds"], 1e-9)),
+        rss_mb=rss_mb,
+        violations=int(last["violations"]),
+        duplicates=int(last["duplicates"]),
+        unsigned=int(last["unsigned"]),
+    )
+
+
+def faults_of(result: Result, work: Work) -> list[str]:
+    """What must not be, of the product."""
+    wrong = {
+        "lost": work.events - result.events,
+        "out of order": result.violations,
+        "twice": result.duplicates,
+        "not signed": result.unsigned,
+        "lag": result.lag,
+        "attempts not recorded": work.events - (result.attempts or 0),
+    }
+    return [f"{what}: {count}" for what, count in wrong.items() if count != 0]
+
+
+def show(results: list[Result], work: Work, *, as_json: bool) -> None:
+    if as_json:
+        told = [msgspec.to_builtins(result) for result in results]
+        print(json.dumps({"bench": "bridge", "work": msgspec.to_builtins(work), "results": told}))
+        return
+    print(f"{work.events} events of {work.event_bytes} bytes, {work.keys} keys, {work.partitions} partitions")
+    print(f"{'':10}{'µs CPU each':>12}{'per s':>9}{'MB':>6}{'events':>9}{'disorder':>10}{'twice':>7}{'lag':>5}")
+    for one in results:
+        lag = "–" if one.lag is None else one.lag
+        print(f"{one.peer:10}{one.cpu_us:>12}{one.per_s:>9.0f}{one.rss_mb:>6}{one.events:>9}"
+              f"{one.violations:>10}{one.duplicates:>7}{lag:>5}")  # fmt: skip
+    best = {peer: min(one.cpu_us for one in results if one.peer == peer) for peer in {one.peer for one in results}}
+    line = f"a delivery costs the bridge {best['pipeline']} µs of CPU: {1e6 / best['pipeline']:,.0f} per CPU-second"
+    if "naive" in best:
+        line += f"; {best['pipeline'] / best['naive']:.2f} of aiokafka + aiohttp ({best['naive']} µs)"
+    print(line)
+
+
+def end_of(servers: str, topic: str) -> int:
+    """Sum of the topic's end offsets; 0 where it does not exist yet."""
+
+    async def ask() -> int:
+        admin = Admin(KafkaSettings(bootstrap_servers=servers))
+        try:
+            states = await admin.describe([topic])
+            places = [(topic, number) for state in states.values() for number in range(state.partitions)]
+            return sum((await admin.offsets(places, "latest")).values()) if places else 0
+        finally:
+            admin.close()
+
+    return asyncio.run(ask())
+
+
+def pipeline(directory: Path, *words: str) -> str:
+    """What a command of the product prints, run in ``directory``."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=directory, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@contextlib.contextmanager
+def sink() -> Iterator[str]:
+    command = [sys.executable, "-m", "bench.sink"]
+    running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    try:
+        yield running.stdout.readline().strip()
+    finally:
+        running.communicate()
+
+
+def stats(url: str) -> dict[str, float]:
+    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - the sink's own http URL
+        told: dict[str, float] = json.load(response)
+        return told
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+@contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is started here runs on that core, where the system lets us say so and has more than one."""
+    if core >= len(CORES):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {CORES[core]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def parsed(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--naive-events", type=int, default=25_000, help="0: without the peer")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
