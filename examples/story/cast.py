@@ -71,10 +71,8 @@ async def let_events_in(play: Play) -> dict[str, int]:
     for topic, events in (("orders", orders), ("payments", payments)):
         for begin in range(0, len(events), 50):
             await _post_batch(play, topic, events[begin : begin + 50])
-    play.page.print(
-        f"{len(orders):4} events of 30 orders: JSON comes in, Avro is stored (topics/orders.yaml names a schema)"
-    )
-    play.page.print(f"{len(payments):4} payments, in order per order")
+    play.page.print(f"{len(orders):4} events of 30 orders, each checked against schemas/order.avsc")
+    play.page.print(f"{len(payments):4} payments, checked too: JSON comes in, Avro lies on the log")
     await _refused(play, orders[0])
     return {"github": len(github), "orders": len(orders), "payments": len(payments)}
 

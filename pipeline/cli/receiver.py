@@ -36,7 +36,7 @@ def receive(
     """Take deliveries on any path, verify each, print a line for it. GET /received lists them as JSON.
 
     A delivery that does not verify is answered 401; without a secret none does, so give the one that the
-    subscription's creation showed (`pipeline subs show NAME --secret` shows it again).
+    subscription's creation showed (`pipeline subs secret NAME` shows it again).
     """
     import uvloop  # noqa: PLC0415 - keeps --help quick
 

@@ -126,7 +126,7 @@ async def _serve(config: Config, *, gateway: bool, bridge: bool, apply: bool = F
                 typer.echo(str(step), err=True)
             for made in await apply_subscriptions(node):
                 if made["secret"]:
-                    shown = f"`pipeline subs show {made['name']} --secret` prints its signing secret"
+                    shown = f"`pipeline subs secret {made['name']}` prints its signing secret"
                     typer.echo(f"subscription {made['name']} is made; {shown}", err=True)
         if bridge:
             await node.start_worker()

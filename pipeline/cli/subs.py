@@ -13,7 +13,7 @@ from pipeline.cli.show import show_one, show_rows
 if TYPE_CHECKING:
     from pipeline.wiring import Node
 
-subs = typer.Typer(help="Subscriptions: list, show, apply, pause, resume, delete.", no_args_is_help=True)
+subs = typer.Typer(help="Subscriptions: list, show, secret, apply, pause, resume, delete.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The subscription.")]
 
 
@@ -54,17 +54,14 @@ def show_sub(
     directory: Directory = HERE,
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
-    secret: Annotated[bool, typer.Option("--secret", help="Also unseal and print the signing secrets.")] = False,
 ) -> None:
-    """One subscription whole: declaration, state, group, lag per partition."""
+    """One subscription whole: declaration, state, group, lag per partition. Secrets are not shown."""
 
     async def work(node: Node) -> dict[str, Any]:
         status = plain(await node.subscriptions.status(name))
         row = status.pop("row")
         shown = {"name": name, "state": row.get("state", "active"), "reason": row.get("reason", ""), **status}
         shown["spec"] = row["spec"]
-        if secret:
-            shown["secrets"] = _unsealed(node, name)
         return shown
 
     shown = with_node(directory, bootstrap, work)
@@ -73,6 +70,17 @@ def show_sub(
     if partitions:
         typer.echo("")
         show_rows(partitions, tuple(partitions[0]), as_json=False, empty="")
+
+
+@subs.command("secret")
+def show_secret(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
+    """Print its signing secrets, one a line, newest first: what a receiver verifies with. They are not logged."""
+
+    async def work(node: Node) -> list[str]:
+        return _unsealed(node, name)
+
+    for secret in with_node(directory, bootstrap, work):
+        typer.echo(secret)
 
 
 def _unsealed(node: Node, name: str) -> list[str]:
