@@ -17,7 +17,7 @@ import ipaddress
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 import msgspec
 
@@ -35,6 +35,7 @@ ENVIRONMENT_ALIASES = {"PIPELINE_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_server
 # Environment variables of this product that configure no setting.
 ENVIRONMENT_OTHERS = frozenset({"PIPELINE_CACHE_DIR", "PIPELINE_CONFIG", "PIPELINE_TEST_KAFKA"})
 SECRET_KEYS = frozenset({("kafka", "security"), ("secrets", "keys")})
+HIDDEN = "(hidden)"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,16 +145,16 @@ def load_config(
     return Config(_built(found), {key: origin for key, (_, origin) in found.items()}, directory)
 
 
-def known_keys() -> dict[Key, msgspec.structs.FieldInfo]:
-    """Every key a configuration may set, with its field."""
-    keys: dict[Key, msgspec.structs.FieldInfo] = {}
-    for field in msgspec.structs.fields(Settings):
-        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
-            for inner in msgspec.structs.fields(field.type):
-                if not (field.name == "bridge" and inner.name == "namespace"):
-                    keys[field.name, inner.name] = inner
+def known_keys() -> dict[Key, Any]:
+    """Every key a configuration may set, with its type."""
+    keys: dict[Key, Any] = {}
+    for name, kind in get_type_hints(Settings).items():
+        if name == "namespace":
+            keys[name,] = kind
         else:
-            keys[field.name,] = field
+            # Sections are structs or named tuples; the bridge's namespace is everybody's.
+            keys.update({(name, inner): wanted for inner, wanted in get_type_hints(kind).items()})
+    del keys["bridge", "namespace"]
     return keys
 
 
@@ -169,7 +170,7 @@ def effective(config: Config) -> list[tuple[str, object, str]]:
         for part in key:
             value = getattr(value, part)
         if key in SECRET_KEYS and value:
-            value = "(hidden)"
+            value = HIDDEN
         rows.append((".".join(key), value, config.origins.get(key, "default")))
     return rows
 
@@ -201,7 +202,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[Key, tuple[object,
         key = ENVIRONMENT_ALIASES.get(name) or by_name.get(name)
         if key is None:
             near = difflib.get_close_matches(name, by_name, 1, 0.0)
-            raise DeclarationInvalid(name, text, f"a known variable; the nearest is {near[0]}")
+            # Its text is not shown: it may be a secret under a name that was mistyped.
+            raise DeclarationInvalid(name, "set in the environment", f"a known variable; the nearest is {near[0]}")
         found[key] = (text, name)
     return found
 
@@ -218,7 +220,7 @@ def _built(found: Mapping[Key, tuple[object, str]]) -> Settings:
     sections: dict[str, Any] = {}
     types = known_keys()
     for key, (value, origin) in found.items():
-        converted = _converted(key, value, origin, types[key].type)
+        converted = _converted(key, value, origin, types[key])
         if len(key) == 1:
             sections[key[0]] = converted
         else:
@@ -250,7 +252,9 @@ def _converted(key: Key, value: object, origin: str, wanted: Any) -> object:
     try:
         return msgspec.convert(given, wanted, strict=isinstance(value, str) is False)
     except msgspec.ValidationError as error:
-        raise DeclarationInvalid(".".join(key), value, f"{error} (set in {origin})") from None
+        shown = HIDDEN if key in SECRET_KEYS else value
+        expected = str(error).removeprefix("Expected ").partition(", got")[0].replace("`", "")
+        raise DeclarationInvalid(".".join(key), shown, f"{expected} (set in {origin})") from None
 
 
 def _is_loopback(host: str) -> bool:
