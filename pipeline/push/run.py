@@ -67,6 +67,7 @@ class Run:
             id_prefix,
         )
         self._on_attempt = parts.hooks.on_attempt
+        self._as_it_lies = not reading.redrives
         self._reject_status = frozenset(reading.spec.retry.reject_status)
         self._loop = asyncio.get_running_loop()
         self._pump_due = False
@@ -185,7 +186,8 @@ class Run:
         elif self.reading.unreadable and (why := self.reading.unreadable.get(head.position)) is not None:
             self._loop.call_soon(self._done, lane, Fault(FaultKind.UNDECODABLE, why, 0.0))
         else:
-            self._sender.send(self.reading.delivery(head), lane.attempts + 1, self._done, lane)
+            sent = head if self._as_it_lies else self.reading.delivery(head)
+            self._sender.send(sent, lane.attempts + 1, self._done, lane)
 
     async def _read_and_send(self, lane: Lane) -> None:
         """Nothing here says anything of the endpoint, so it is no failed attempt: it waits until it can be one."""
@@ -231,7 +233,8 @@ class Run:
             self.core.failed(lane, verdict, now, random.random())  # noqa: S311 - jitter is no secret
         self._on_attempt(self.reading.group, status, result.elapsed_s)
         if self._settings.record_attempts and not isinstance(head, int):
-            self._attempts.write(self.reading.delivery(head), attempt, status, verdict, result.elapsed_s)
+            sent = head if self._as_it_lies else self.reading.delivery(head)
+            self._attempts.write(sent, attempt, status, verdict, result.elapsed_s)
         if not self._pump_due:
             self.wake()
 

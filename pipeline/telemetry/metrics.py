@@ -34,6 +34,16 @@ _COUNTERS = {
 }
 
 
+class Tally:
+    """Attempts of one run that ended with one status, by how long they took."""
+
+    __slots__ = ("buckets", "sum_s")
+
+    def __init__(self) -> None:
+        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.sum_s = 0.0
+
+
 class Metrics(Hooks, Collector):
     """Counts what the hooks tell; `text` renders it. Labels are names operators chose and closed lists, never
     payload.
@@ -41,9 +51,7 @@ class Metrics(Hooks, Collector):
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[tuple[str, ...], float]] = {name: defaultdict(float) for name in _COUNTERS}
-        self._attempts: dict[tuple[str, int], int] = defaultdict(int)
-        self._latency: dict[str, list[int]] = defaultdict(lambda: [0] * (len(LATENCY_BUCKETS_S) + 1))
-        self._latency_sum_s: dict[str, float] = defaultdict(float)
+        self._tallies: dict[tuple[str, int], Tally] = {}
         self._view_bytes = (0, 0)
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -54,7 +62,8 @@ class Metrics(Hooks, Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric as it stands; called by the registry."""
-        self._counts["attempts"] = {(run, str(status)): n for (run, status), n in self._attempts.items()}
+        attempts = {(run, str(status)): sum(tally.buckets) for (run, status), tally in self._tallies.items()}
+        self._counts["attempts"] = attempts
         for name, (text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(f"pipeline_{name}", text, labels=labels)
             for values, count in list(self._counts[name].items()):
@@ -68,8 +77,10 @@ class Metrics(Hooks, Collector):
 
     def _histogram(self) -> HistogramMetricFamily:
         family = HistogramMetricFamily("pipeline_attempt_seconds", "How long attempts took.", labels=("run",))
-        for run, counts in list(self._latency.items()):
-            family.add_metric((run,), list(_cumulative(counts)), self._latency_sum_s[run])
+        for run in {run for run, _ in self._tallies}:
+            tallies = [tally for (of, _), tally in self._tallies.items() if of == run]
+            counts = [sum(column) for column in zip(*(tally.buckets for tally in tallies), strict=True)]
+            family.add_metric((run,), list(_cumulative(counts)), sum(tally.sum_s for tally in tallies))
         return family
 
     # -- hooks -------------------------------------------------------------------------------------------------------
@@ -81,9 +92,11 @@ class Metrics(Hooks, Collector):
         self._counts["append_failures"][topic,] += 1
 
     def on_attempt(self, run: str, status: int, elapsed_s: float) -> None:
-        self._attempts[run, status] += 1
-        self._latency[run][bisect_left(LATENCY_BUCKETS_S, elapsed_s)] += 1
-        self._latency_sum_s[run] += elapsed_s
+        tally = self._tallies.get((run, status))
+        if tally is None:
+            tally = self._tallies[run, status] = Tally()
+        tally.buckets[bisect_left(LATENCY_BUCKETS_S, elapsed_s)] += 1
+        tally.sum_s += elapsed_s
 
     def on_buried(self, run: str, reason: str) -> None:
         self._counts["dead_letters"][run, reason] += 1
