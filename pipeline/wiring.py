@@ -288,12 +288,12 @@ def make_keyring(config: Config) -> KeyRing:
 
 
 def ensure_key_file(file: Path) -> None:
-    """Make a sealing key, readable by its owner only, unless there is one."""
-
+    """Make a sealing key, never readable by anybody but its owner, unless there is one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), file.open("x", encoding="utf-8") as out:
-        file.chmod(0o600)
-        out.write(f"local:{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
+    with contextlib.suppress(FileExistsError):
+        made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(made, "w", encoding="utf-8") as out:  # noqa: PTH123 - a descriptor, not a path
+            out.write(f"local:{base64.b64encode(secrets.token_bytes(32)).decode()}\n")
 
 
 def _now_ms() -> int:

@@ -94,10 +94,11 @@ class Membership:
         self._wake.set()
 
     async def stop(self) -> None:
-        """Leave the group; what is owned is revoked first."""
+        """Leave the group; what is owned is revoked first. Harmless when it was never started."""
         self._stopping = True
         self._wake.set()
-        await asyncio.to_thread(self._thread.join)
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
 
     def may_act(self, now: float) -> bool:
         """Whether sending and committing is this worker's to do. Monotonic seconds."""
