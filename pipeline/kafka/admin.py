@@ -6,12 +6,11 @@ Every method waits at most ``request_timeout_s`` and raises `BrokerUnavailable` 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from confluent_kafka import (
-    ConsumerGroupState,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -19,6 +18,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public there, but not listed as exported
+    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -29,8 +29,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # public ther
 )
 
 from pipeline.errors import BrokerUnavailable, TopicNotFound
-from pipeline.kafka.calls import AdminCalls
-from pipeline.kafka.client import KafkaSettings, kafka_error, translated
+from pipeline.kafka.admin_answers import GROUP_STATES, answered, ended_with, spec_of
+from pipeline.kafka.calls import NEVER_S, AdminCalls
+from pipeline.kafka.client import KafkaSettings, translated
 
 Partition: TypeAlias = tuple[str, int]
 
@@ -51,28 +52,29 @@ class Admin:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._calls: AdminCalls | None = AdminCalls(settings, "admin")
+        self._calls = AdminCalls(settings, "admin")
 
     async def topics(self) -> list[str]:
         """Names of all topics, sorted, Kafka's internal ones included."""
-        raw, timeout_s = self._open.raw, self._settings.request_timeout_s
         try:
-            metadata = await asyncio.to_thread(raw.list_topics, timeout=timeout_s)
+            return await self._calls.topics()
         except KafkaException as error:
             raise translated(error, "list topics") from None
-        return sorted(metadata.topics)
 
     async def describe(self, names: Iterable[str]) -> dict[str, TopicState]:
         """What is known of each name; topics that do not exist are absent."""
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        asked = self._open.raw.describe_topics(TopicCollection(wanted), request_timeout=self._timeout_s)
+        topics = TopicCollection(wanted)
+        answers = await self._calls.ask(lambda client: client.describe_topics(topics, request_timeout=NEVER_S))
         found: dict[str, TopicState] = {}
-        for name, answer in (await self._open.answers(asked)).items():
-            if _is(answer, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_EXCEPTION):
+        for name, answer in answers.items():
+            if ended_with(
+                answer, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.TOPIC_EXCEPTION
+            ):
                 continue
-            state = _answered(answer, f"describe {name}", name)
+            state = answered(answer, f"describe {name}", name)
             # librdkafka writes ids with + and /; Kafka and its tools with - and _ (Uuid.java).
             topic_id = str(state.topic_id).translate(_URL_SAFE)
             found[name] = TopicState(name, topic_id, len(state.partitions))
@@ -81,8 +83,8 @@ class Admin:
     async def topic_config(self, name: str) -> dict[str, str]:
         """Every setting of the topic and its effective value (defaults included); sensitive ones read ``""``."""
         resource = ConfigResource(ResourceType.TOPIC, name)
-        asked = self._open.raw.describe_configs([resource], request_timeout=self._timeout_s)
-        entries = _answered(await self._one(asked), f"read the settings of {name}", name)
+        answer = await self._one(lambda client: client.describe_configs([resource], request_timeout=NEVER_S))
+        entries = answered(answer, f"read the settings of {name}", name)
         return {key: entry.value or "" for key, entry in entries.items()}
 
     async def create(
@@ -93,13 +95,12 @@ class Admin:
         ``replication`` None takes the brokers' default.
         """
         topic = NewTopic(name, partitions, -1 if replication is None else replication, config=dict(config or {}))
-        asked = self._open.raw.create_topics(
-            [topic], operation_timeout=self._timeout_s, request_timeout=self._timeout_s
+        answer = await self._one(
+            lambda client: client.create_topics([topic], operation_timeout=self._timeout_s, request_timeout=NEVER_S)
         )
-        answer = await self._one(asked)
-        if _is(answer, KafkaError.TOPIC_ALREADY_EXISTS):
+        if ended_with(answer, KafkaError.TOPIC_ALREADY_EXISTS):
             return False
-        _answered(answer, f"create topic {name}", name)
+        answered(answer, f"create topic {name}", name)
         await self._until_known(name, partitions)
         return True
 
@@ -114,21 +115,26 @@ class Admin:
             for key, value in config.items()
         ]
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        asked = self._open.raw.incremental_alter_configs([resource], request_timeout=self._timeout_s)
-        _answered(await self._one(asked), f"change the settings of {name}", name)
+        answer = await self._one(lambda client: client.incremental_alter_configs([resource], request_timeout=NEVER_S))
+        answered(answer, f"change the settings of {name}", name)
 
     async def add_partitions(self, name: str, total: int) -> None:
         """Raise the number of partitions to ``total`` (keys move; Kafka has no way back)."""
-        asked = self._open.raw.create_partitions(
-            [NewPartitions(name, total)], operation_timeout=self._timeout_s, request_timeout=self._timeout_s
+        answer = await self._one(
+            lambda client: client.create_partitions(
+                [NewPartitions(name, total)], operation_timeout=self._timeout_s, request_timeout=NEVER_S
+            )
         )
-        _answered(await self._one(asked), f"add partitions to {name}", name)
+        if not ended_with(answer, KafkaError.INVALID_PARTITIONS) or (await self._partitions(name)) != total:
+            answered(answer, f"add partitions to {name}", name)
         await self._until_known(name, total)
 
     async def delete(self, name: str) -> None:
         """Delete the topic with all it holds. Nothing in this product does so by itself."""
-        asked = self._open.raw.delete_topics([name], operation_timeout=self._timeout_s, request_timeout=self._timeout_s)
-        _answered(await self._one(asked), f"delete topic {name}", name)
+        answer = await self._one(
+            lambda client: client.delete_topics([name], operation_timeout=self._timeout_s, request_timeout=NEVER_S)
+        )
+        answered(answer, f"delete topic {name}", name)
 
     async def offsets(
         self, partitions: Sequence[Partition], at: Literal["earliest", "latest"] | int
@@ -140,70 +146,68 @@ class Admin:
         """
         if not partitions:
             return {}
-        found = await self._offsets(partitions, _spec(at))
+        found = await self._offsets(partitions, spec_of(at))
         past_the_end = [partition for partition, offset in found.items() if offset < 0]
-        return found | await self._offsets(past_the_end, _spec("latest")) if past_the_end else found
+        return found | await self._offsets(past_the_end, spec_of("latest")) if past_the_end else found
 
     async def groups(self) -> list[str]:
         """Names of all consumer groups that have members or committed offsets, sorted."""
-        asked = {None: self._open.raw.list_consumer_groups(request_timeout=self._timeout_s)}
-        listing = _answered(await self._one(asked), "list groups")
+        answer = await self._one(lambda client: {None: client.list_consumer_groups(request_timeout=NEVER_S)})
+        listing = answered(answer, "list groups")
         if not listing.valid and listing.errors:
             raise translated(listing.errors[0], "list groups")
         return sorted(group.group_id for group in listing.valid)
 
     async def group_state(self, name: str) -> str:
         """``Empty`` (offsets, no members), ``Stable`` and the like (members), or ``Dead`` (there is no such group)."""
-        answer = await self._one(self._open.raw.describe_consumer_groups([name], request_timeout=self._timeout_s))
-        if _is(answer, KafkaError.GROUP_ID_NOT_FOUND):
+        answer = await self._one(lambda client: client.describe_consumer_groups([name], request_timeout=NEVER_S))
+        if ended_with(answer, KafkaError.GROUP_ID_NOT_FOUND):
             return "Dead"
-        state = _answered(answer, f"describe group {name}").state
-        return _GROUP_STATES.get(state, "Unknown")
+        state = answered(answer, f"describe group {name}").state
+        return GROUP_STATES.get(state, "Unknown")
 
     async def delete_group(self, name: str) -> None:
         """Forget the group and its offsets, if there is one. Raises `GroupActive` when it has members."""
-        asked = self._open.raw.delete_consumer_groups([name], request_timeout=self._timeout_s)
-        answer = await self._one(asked)
-        if not _is(answer, KafkaError.GROUP_ID_NOT_FOUND):
-            _answered(answer, f"delete group {name}")
+        answer = await self._one(lambda client: client.delete_consumer_groups([name], request_timeout=NEVER_S))
+        if not ended_with(answer, KafkaError.GROUP_ID_NOT_FOUND):
+            answered(answer, f"delete group {name}")
 
     async def cluster_id(self) -> str:
-        asked = {None: self._open.raw.describe_cluster(request_timeout=self._timeout_s)}
-        return str(_answered(await self._one(asked), "describe the cluster").cluster_id)
+        answer = await self._one(lambda client: {None: client.describe_cluster(request_timeout=NEVER_S)})
+        return str(answered(answer, "describe the cluster").cluster_id)
 
     def close(self) -> None:
         """Let the client go; requests under way fail."""
-        self._calls = None
-
-    @property
-    def _open(self) -> AdminCalls:
-        assert self._calls is not None, "the admin client is closed"
-        return self._calls
+        self._calls.close()
 
     @property
     def _timeout_s(self) -> float:
         return self._settings.request_timeout_s
 
-    async def _one(self, asked: Mapping[Any, Future[Any]]) -> Any:
-        """The answer to the only request there is."""
-        (answer,) = (await self._open.answers(asked)).values()
+    async def _one(self, request: Callable[[AdminClient], Mapping[Any, Future[Any]]]) -> Any:
+        """The answer to the only thing asked."""
+        (answer,) = (await self._calls.ask(request)).values()
         return answer
 
+    async def _partitions(self, name: str) -> int | None:
+        state = (await self.describe([name])).get(name)
+        return state.partitions if state else None
+
     async def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
-        asked = self._open.raw.list_offsets(
-            {TopicPartition(*partition): spec for partition in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=self._timeout_s,
+        wanted = {TopicPartition(*partition): spec for partition in partitions}
+        answers = await self._calls.ask(
+            lambda client: client.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=NEVER_S
+            )
         )
-        answers = await self._open.answers(asked)
         found: dict[Partition, int] = {}
         for place, answer in answers.items():
             doing = f"offsets of {place.topic}/{place.partition}"
-            if _is(answer, KafkaError._NOENT):  # "no leaders found": there is no such topic, or its brokers are away
+            if ended_with(answer, KafkaError._NOENT):  # "no leaders found": no such topic, or its brokers are away
                 if place.topic not in await self.describe([place.topic]):
                     raise TopicNotFound(place.topic)
                 raise BrokerUnavailable(f"{doing}: no broker leads it")
-            found[place.topic, place.partition] = _answered(answer, doing, place.topic).offset
+            found[place.topic, place.partition] = answered(answer, doing, place.topic).offset
         return found
 
     async def _until_known(self, name: str, partitions: int) -> None:
@@ -211,40 +215,7 @@ class Admin:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         while loop.time() < deadline:
-            state = (await self.describe([name])).get(name)
-            if state is not None and state.partitions >= partitions:
+            if (await self._partitions(name) or 0) >= partitions:
                 return
             await asyncio.sleep(0.02)
         raise BrokerUnavailable(f"topic {name} was made, but the cluster does not tell of it yet")
-
-
-_GROUP_STATES = {
-    ConsumerGroupState.UNKNOWN: "Unknown",
-    ConsumerGroupState.PREPARING_REBALANCING: "PreparingRebalance",
-    ConsumerGroupState.COMPLETING_REBALANCING: "CompletingRebalance",
-    ConsumerGroupState.STABLE: "Stable",
-    ConsumerGroupState.DEAD: "Dead",
-    ConsumerGroupState.EMPTY: "Empty",
-}
-
-
-def _spec(at: Literal["earliest", "latest"] | int) -> OffsetSpec:
-    made: OffsetSpec
-    if isinstance(at, int):
-        made = OffsetSpec.for_timestamp(at)
-    else:
-        made = (OffsetSpec.earliest if at == "earliest" else OffsetSpec.latest)()  # type: ignore[no-untyped-call]  # as published
-    return made
-
-
-def _is(answer: object, *codes: int) -> bool:
-    return isinstance(answer, KafkaException) and kafka_error(answer).code() in codes
-
-
-def _answered(answer: Any, doing: str, topic: str = "") -> Any:
-    """`answer` unless it is an exception, which is raised as one of ours."""
-    if isinstance(answer, KafkaException):
-        raise translated(answer, doing, topic=topic)
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer

@@ -113,6 +113,7 @@ _UNAVAILABLE = frozenset(
         KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
         KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NETWORK_EXCEPTION,
@@ -123,9 +124,10 @@ _UNAVAILABLE = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.THROTTLING_QUOTA_EXCEEDED,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
     }
 )
-_NO_TOPIC = frozenset(
+NO_TOPIC = frozenset(
     {
         KafkaError._UNKNOWN_TOPIC,
         KafkaError.TOPIC_EXCEPTION,
@@ -154,7 +156,7 @@ def translated(
     text = f"{doing}: {inner.name()}: {inner.str()}"
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return PayloadTooLarge("data", topic, "a record within message_bytes_max and the topic's max.message.bytes")
-    if code in _NO_TOPIC:
+    if code in NO_TOPIC:
         return TopicNotFound(topic or doing, inner.str())
     if code in _MEMBERS:
         return GroupActive(f"{doing}: the group has active members; stop them first ({inner.name()})")

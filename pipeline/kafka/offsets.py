@@ -10,17 +10,21 @@ terminator of your own, and take what lacks it for another client's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeAlias
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from pipeline.errors import InputError, PayloadTooLarge, PipelineError
-from pipeline.kafka.calls import AdminCalls
-from pipeline.kafka.client import KafkaSettings, translated
+from pipeline.errors import BrokerUnavailable, InputError, PayloadTooLarge, PipelineError
+from pipeline.kafka.calls import NEVER_S, AdminCalls
+from pipeline.kafka.client import KafkaSettings, kafka_error, translated
 
 Partition: TypeAlias = tuple[str, int]
 Offsets: TypeAlias = Mapping[Partition, tuple[int, str | None]]
+Request: TypeAlias = Callable[[AdminClient], "dict[str, Future[Any]]"]
 
 METADATA_CHARACTERS_MAX = 4000
 CALLS_AT_ONCE = 8
@@ -37,8 +41,8 @@ class GroupOffsets:
     """Reads and commits for any number of groups over one admin client, at most `CALLS_AT_ONCE` requests at a time."""
 
     def __init__(self, settings: KafkaSettings) -> None:
+        self._calls = AdminCalls(settings, "offsets")
         self._timeout_s = settings.request_timeout_s
-        self._calls: AdminCalls | None = AdminCalls(settings, "offsets")
         self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def read(self, group: str, partitions: Iterable[Partition]) -> dict[Partition, Committed]:
@@ -49,13 +53,11 @@ class GroupOffsets:
         wanted = list(partitions)
         if not wanted:
             return {}
-        places = [TopicPartition(*partition) for partition in wanted]
-        async with self._turns:
-            asked = self._open.raw.list_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._timeout_s
-            )
-            (answer,) = (await self._open.answers(asked)).values()
-        found = _checked(answer, f"read the offsets of group {group}")
+        places = [ConsumerGroupTopicPartitions(group, [TopicPartition(*partition) for partition in wanted])]
+        found = await self._asked(
+            lambda client: client.list_consumer_group_offsets(places, request_timeout=NEVER_S),
+            f"read the offsets of group {group}",
+        )
         return {
             (place.topic, place.partition): Committed(place.offset, _metadata(place))
             for place in found
@@ -69,13 +71,12 @@ class GroupOffsets:
         """
         if not offsets:
             return
-        places = [_place(partition, offset, metadata) for partition, (offset, metadata) in offsets.items()]
-        async with self._turns:
-            asked = self._open.raw.alter_consumer_group_offsets(
-                [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._timeout_s
-            )
-            (answer,) = (await self._open.answers(asked)).values()
-        _checked(answer, f"commit to group {group}")
+        wanted = [_place(partition, offset, metadata) for partition, (offset, metadata) in offsets.items()]
+        places = [ConsumerGroupTopicPartitions(group, wanted)]
+        await self._asked(
+            lambda client: client.alter_consumer_group_offsets(places, request_timeout=NEVER_S),
+            f"commit to group {group}",
+        )
 
     async def commit_many(self, groups: Mapping[str, Offsets]) -> dict[str, PipelineError | None]:
         """`commit` for each group, several at a time; what became of each: None, or the error.
@@ -92,25 +93,40 @@ class GroupOffsets:
 
     def close(self) -> None:
         """Let the client go; requests under way fail."""
-        self._calls = None
+        self._calls.close()
 
-    @property
-    def _open(self) -> AdminCalls:
-        assert self._calls is not None, "the offsets client is closed"
-        return self._calls
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of `CALLS_AT_ONCE`; a cluster that keeps all of them waiting is away for the next in line, too."""
+        try:
+            await asyncio.wait_for(self._turns.acquire(), self._timeout_s)
+        except TimeoutError:
+            raise BrokerUnavailable(f"no turn to ask the brokers in {self._timeout_s:g} s") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    async def _asked(self, request: Request, doing: str) -> list[TopicPartition]:
+        """The partitions of the answer, none of them with an error."""
+        async with self._turn():
+            (answer,) = (await self._calls.ask(request)).values()
+        if (refused := _refused(answer)) is not None:
+            error, topic, partition = refused
+            raise translated(error, f"{doing}, {topic}/{partition}" if topic else doing, topic=topic)
+        return list(answer.topic_partitions)
 
 
-def _checked(answer: Any, doing: str) -> list[TopicPartition]:
-    """The partitions of an answer that is none of the errors a request, or a partition of it, may end with."""
+def _refused(answer: Any) -> tuple[KafkaError, str, int] | None:
+    """What a request, or the first partition of it that did, ended with; raises what is no error of Kafka's."""
     if isinstance(answer, KafkaException):
-        raise translated(answer, doing)
+        return kafka_error(answer), "", 0
     if isinstance(answer, BaseException):
         raise answer
-    places: list[TopicPartition] = answer.topic_partitions
-    for place in places:
+    for place in answer.topic_partitions:
         if place.error is not None:
-            raise translated(place.error, f"{doing}, {place.topic}/{place.partition}", topic=place.topic)
-    return places
+            return kafka_error(place.error), place.topic, place.partition
+    return None
 
 
 def _metadata(place: TopicPartition) -> str | None:

@@ -15,9 +15,8 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from pipeline.errors import BrokerUnavailable, PipelineError, TopicNotFound
@@ -25,6 +24,7 @@ from pipeline.hooks import Hooks
 from pipeline.kafka.append_failure import PartitionMissing, append_failure
 from pipeline.kafka.client import KafkaSettings, kafka_error
 from pipeline.kafka.producer_settings import ProducerLimits, producer_conf
+from pipeline.kafka.raw_producer import RawProducer
 from pipeline.kafka.topic_news import TopicNews
 from pipeline.record import Headers, Position
 
@@ -44,13 +44,12 @@ class Producer:
         self, settings: KafkaSettings, hooks: Hooks | None = None, *, limits: ProducerLimits | None = None
     ) -> None:
         self._settings, self._hooks, self._limits = settings, hooks or Hooks(), limits or ProducerLimits()
-        self._client: confluent_kafka.Producer | None = None
-        self._retired: list[confluent_kafka.Producer] = []
+        self._client: RawProducer | None = None
+        self._retired: list[RawProducer] = []
         self._outstanding = 0
         self._poll_s = _POLL_S
         self._timer: asyncio.TimerHandle | None = None
         self._acked: defaultdict[str, int] = defaultdict(int)
-        self._last_error = ""
         self._news = TopicNews(self._look)
         self._closing: set[asyncio.Task[object]] = set()
 
@@ -61,7 +60,7 @@ class Producer:
 
     async def start(self) -> None:
         """Make the client. Does not wait for a broker: appends find out."""
-        self._client = self._made()
+        self._client = RawProducer(producer_conf(self._settings, self._limits))
         self._schedule(_IDLE_POLL_S)
 
     async def stop(self, timeout_s: float = 10.0) -> None:
@@ -76,10 +75,9 @@ class Producer:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._news.stop()
         for each in (last, *self._retired):
-            each.purge(in_queue=True, in_flight=True, blocking=False)  # the binding's ``blocking`` means its opposite
-            while self._serve(each):
+            each.purge()
+            while each.serve():
                 pass
             await asyncio.to_thread(each.close)
         self._retired.clear()
@@ -184,7 +182,7 @@ class Producer:
             asyncio.get_running_loop().call_exception_handler(context)
 
     def _failed(self, error: KafkaError, topic: str) -> PipelineError:
-        failure = append_failure(error, topic, self._limits, self._last_error)
+        failure = append_failure(error, topic, self._limits, self._client.last_error if self._client else "")
         if isinstance(failure, (PartitionMissing, TopicNotFound)):
             self._news.refresh(topic)
         self._hooks.on_append_failed(topic, failure)
@@ -206,7 +204,7 @@ class Producer:
         served = self._serve(self._client) if self._client is not None else 0
         for retired in self._retired[:]:
             served += self._serve(retired)
-            if not len(retired):
+            if retired.is_empty:
                 self._retired.remove(retired)
                 closing = asyncio.create_task(asyncio.to_thread(retired.close))
                 self._closing.add(closing)
@@ -217,32 +215,21 @@ class Producer:
                 self._hooks.on_appended(topic, count)
         return served
 
-    def _serve(self, client: confluent_kafka.Producer) -> int:
-        try:
-            return client.poll(0)
-        except KafkaException as error:  # a fatal error comes this way; reports behind it come with the next poll
-            self._noted(kafka_error(error))
-            if client is self._client:
-                self._rebuild()
-            return 1
-
-    def _made(self) -> confluent_kafka.Producer:
-        conf: dict[str, Any] = {**producer_conf(self._settings, self._limits), "error_cb": self._noted}
-        return confluent_kafka.Producer(conf)
-
-    def _noted(self, error: KafkaError) -> None:
-        self._last_error = f"{error.name()}: {error.str()}"
+    def _serve(self, client: RawProducer) -> int:
+        served = client.serve()
+        if client.lost and client is self._client:
+            self._rebuild()
+        return served
 
     def _rebuild(self) -> None:
         """An idempotent producer that lost its sequence cannot go on: fail what it holds and begin with a new one."""
-        if self._client is None:
-            return
-        failed, self._client = self._client, self._made()
-        failed.purge(in_queue=True, in_flight=True, blocking=True)
-        self._retired.append(failed)
-        self._hooks.on_append_failed("", BrokerUnavailable(f"the producer had to start anew: {self._last_error}"))
+        failed, self._client = self._client, RawProducer(producer_conf(self._settings, self._limits))
+        if failed is not None:
+            failed.purge()
+            self._retired.append(failed)
+            error = BrokerUnavailable(f"the producer had to start anew: {failed.last_error}")
+            self._hooks.on_append_failed("", error)
 
     def _look(self, topic: str) -> None:
-        """On a thread: ask the cluster for `topic`; the client takes what it hears into its own view."""
         if (client := self._client) is not None:
-            client.list_topics(topic, self._settings.request_timeout_s)
+            client.look(topic)

@@ -18,6 +18,7 @@ from pipeline.errors import (
     InputError,
     PayloadTooLarge,
     PipelineError,
+    TopicNotFound,
     VersionConflict,
 )
 from pipeline.hooks import Hooks
@@ -33,6 +34,8 @@ __all__ = ["LogTable", "Row", "Tables"]
 ROW_BYTES_MAX = 512 * 1024
 KEY_BYTES_MAX = 1024
 PUT_TRIES = 5
+# One process of those that lost at once is done in each round.
+SETTLE_TRIES = 20
 UNSETTLED_S = 60.0
 KEEP_S = 300.0
 LOAD_S = 60.0
@@ -103,8 +106,7 @@ class LogTable:
         """
         async with self._starting:
             if not self._reading:
-                await self._ensure_topic()
-                self._replica.end = (await self._admin.offsets([(self.topic, 0)], "latest"))[self.topic, 0]
+                self._replica.end = await self._topic_end()
                 self._tail.read(self.topic, self._replica)
                 self._reading = True
         try:
@@ -164,25 +166,40 @@ class LogTable:
         return position.offset, await self._replica.verdict(position.offset, self._timeout_s)
 
     async def _settle(self, key: str) -> None:
-        """Say again what holds, so that compaction keeps that; gives up quietly, `keep` comes back to it."""
-        for _ in range(PUT_TRIES):
+        """Say again what holds, so that compaction keeps that; gives up quietly, `keep` comes back to it.
+
+        Ends with the first repair that counts, though somebody else's may have unsettled the key again: theirs to
+        repair. (Whoever went on would go on for ever with another who does.)
+        """
+        for _ in range(SETTLE_TRIES):
             write = self._replica.rule.repair(key) if self._replica.rule.is_unsettled(key) else None
-            if write is None:
-                return
             try:
-                await self._append(key, write)
+                if write is None or (await self._append(key, write))[1]:
+                    return
             except PipelineError:  # told to the hooks by the producer
                 return
 
-    async def _ensure_topic(self) -> None:
-        found = (await self._admin.describe([self.topic])).get(self.topic)
-        if found is None:
-            await self._admin.create(self.topic, 1, TOPIC_CONFIG)
-            found = (await self._admin.describe([self.topic]))[self.topic]
-        policy = (await self._admin.topic_config(self.topic)).get("cleanup.policy", "")
-        if policy != "compact" or found.partitions != 1:
-            what = f"cleanup.policy={policy}, {found.partitions} partitions"
-            raise DeclarationInvalid(self.topic, what, "cleanup.policy=compact and one partition: rows would be lost")
+    async def _topic_end(self) -> int:
+        """Where the topic ends now; it is made if it is missing, and refused if it would lose rows."""
+        made = not await self._admin.describe([self.topic]) and await self._admin.create(self.topic, 1, TOPIC_CONFIG)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_s
+        while True:
+            try:
+                state = (await self._admin.describe([self.topic])).get(self.topic)
+                if state is None:
+                    raise TopicNotFound(self.topic)
+                policy = (await self._admin.topic_config(self.topic)).get("cleanup.policy", "")
+                if policy != "compact" or state.partitions != 1:
+                    what = f"cleanup.policy={policy}, {state.partitions} partitions"
+                    raise DeclarationInvalid(
+                        self.topic, what, "cleanup.policy=compact and one partition: rows get lost"
+                    )
+                return (await self._admin.offsets([(self.topic, 0)], "latest"))[self.topic, 0]
+            except TopicNotFound:  # some brokers hear of a new topic later than others
+                if not made or loop.time() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
 
 
 def _check(key: str, value: bytes | None, based_on: int | None) -> None:

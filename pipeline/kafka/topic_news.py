@@ -23,10 +23,6 @@ class TopicNews:
             looking.add_done_callback(lambda _: self._looking.pop(topic, None))
         return looking
 
-    def stop(self) -> None:
-        for looking in self._looking.values():
-            looking.cancel()
-
     async def _refresh(self, topic: str) -> None:
         try:
             await asyncio.to_thread(self._look, topic)

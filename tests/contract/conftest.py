@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,6 +73,14 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 def real(request: pytest.FixtureRequest) -> Cluster:
     """Real Kafka only. Mark the test (or its file) ``kafka`` and say why the mock will not do."""
     return Cluster(request.getfixturevalue("kafka").bootstrap_servers, False)
+
+
+@pytest.fixture
+def troubled() -> Iterator[tuple[RawProducer, Cluster]]:
+    """A mock cluster for `librdkafka.refuse` and `slow`, and the client it lives in."""
+    host = RawProducer({"test.mock.num.brokers": 1, "log_level": 0})
+    (broker,) = host.list_topics(timeout=10).brokers.values()
+    yield host, Cluster(f"{broker.host}:{broker.port}", is_mock=True)
 
 
 @pytest.fixture

@@ -33,11 +33,20 @@ def make_fatal(client: confluent_kafka.Producer, code: int) -> None:
     assert _library().rd_kafka_test_fatal_error(_handle(client), code, b"planted") == 0
 
 
-def refuse(host: confluent_kafka.Producer, request: int, code: int, count: int) -> None:
-    """The mock cluster inside ``host`` answers the next ``count`` requests of this kind with ``code``."""
+def _mock(host: confluent_kafka.Producer) -> ctypes.c_void_p:
     library = _library()
     library.rd_kafka_handle_mock_cluster.restype = ctypes.c_void_p
-    mock = ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(_handle(host)))
-    library.rd_kafka_mock_push_request_errors(
-        mock, ctypes.c_int16(request), ctypes.c_size_t(count), *([ctypes.c_int(code)] * count)
+    return ctypes.c_void_p(library.rd_kafka_handle_mock_cluster(_handle(host)))
+
+
+def refuse(host: confluent_kafka.Producer, request: int, code: int, count: int) -> None:
+    """The mock cluster inside ``host`` answers the next ``count`` requests of this kind with ``code``."""
+    _library().rd_kafka_mock_push_request_errors(
+        _mock(host), ctypes.c_int16(request), ctypes.c_size_t(count), *([ctypes.c_int(code)] * count)
     )
+
+
+def slow(host: confluent_kafka.Producer, answer_s: float) -> None:
+    """Every broker of the mock cluster inside ``host`` takes this long for each answer."""
+    every_broker = ctypes.c_int32(-1)
+    _library().rd_kafka_mock_broker_set_rtt(_mock(host), every_broker, ctypes.c_int(int(answer_s * 1000)))

@@ -6,15 +6,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import confluent_kafka
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from confluent_kafka import KafkaError
 
 from pipeline.errors import BrokerUnavailable, GroupActive, InputError, PayloadTooLarge, TopicNotFound
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.offsets import METADATA_CHARACTERS_MAX, Committed, GroupOffsets
 from pipeline.kafka.producer import Producer
+from tests.contract import librdkafka
 from tests.contract.conftest import Cluster
 
 
@@ -116,6 +119,41 @@ async def test_without_a_broker_both_fail_in_time() -> None:
     with pytest.raises(BrokerUnavailable):
         await offsets.commit("g", {("t", 0): (1, None)})
     assert time.monotonic() - began < 3.0
+    offsets.close()
+
+
+@pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS])
+async def test_a_coordinator_that_is_moving_is_asked_again(
+    troubled: tuple[confluent_kafka.Producer, Cluster], code: int
+) -> None:
+    host, cluster = troubled
+    await cluster.topic("orders")
+    offsets = GroupOffsets(cluster.settings)
+    librdkafka.refuse(host, librdkafka.OFFSET_COMMIT, code, 3)
+    outcomes = await offsets.commit_many({f"g{number}": {("orders", 0): (number, None)} for number in range(12)})
+    assert set(outcomes.values()) == {None}
+    offsets.close()
+
+
+async def test_brokers_that_answer_too_late_cost_a_time_out_and_nothing_else(
+    troubled: tuple[confluent_kafka.Producer, Cluster],
+) -> None:
+    """With librdkafka's own time-outs the process aborted when they came back (see `pipeline.kafka.calls`)."""
+    host, cluster = troubled
+    await cluster.topic("orders")
+    offsets = GroupOffsets(KafkaSettings(bootstrap_servers=cluster.bootstrap_servers, request_timeout_s=1.0))
+    librdkafka.slow(host, 1.5)
+    outcomes = await offsets.commit_many({f"g{number}": {("orders", 0): (1, None)} for number in range(20)})
+    assert {type(outcome) for outcome in outcomes.values()} == {BrokerUnavailable}
+    librdkafka.slow(host, 0)
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await offsets.commit("g0", {("orders", 0): (2, None)})
+                break
+            except BrokerUnavailable:
+                continue
+    assert await offsets.read("g0", [("orders", 0)]) == {("orders", 0): Committed(2, None)}
     offsets.close()
 
 

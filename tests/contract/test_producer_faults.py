@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import confluent_kafka
 import pytest
@@ -30,14 +30,6 @@ async def nobody() -> AsyncIterator[Producer]:
     await made.stop(timeout_s=0.0)
 
 
-@pytest.fixture
-def refusing() -> Iterator[tuple[confluent_kafka.Producer, Cluster]]:
-    """A mock cluster that can be told to refuse requests."""
-    host = confluent_kafka.Producer({"test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = host.list_topics(timeout=10).brokers.values()
-    yield host, Cluster(f"{broker.host}:{broker.port}", is_mock=True)
-
-
 @pytest.mark.parametrize(
     ("code", "named"),
     [
@@ -48,9 +40,9 @@ def refusing() -> Iterator[tuple[confluent_kafka.Producer, Cluster]]:
     ],
 )
 async def test_what_the_broker_refuses_is_named(
-    refusing: tuple[confluent_kafka.Producer, Cluster], code: int, named: type[PipelineError]
+    troubled: tuple[confluent_kafka.Producer, Cluster], code: int, named: type[PipelineError]
 ) -> None:
-    host, cluster = refusing
+    host, cluster = troubled
     producer = Producer(cluster.settings)
     await producer.start()
     await producer.append("orders", key=None, value=b"")
@@ -61,9 +53,9 @@ async def test_what_the_broker_refuses_is_named(
 
 
 async def test_a_passing_refusal_is_tried_again_by_the_client(
-    refusing: tuple[confluent_kafka.Producer, Cluster],
+    troubled: tuple[confluent_kafka.Producer, Cluster],
 ) -> None:
-    host, cluster = refusing
+    host, cluster = troubled
     producer = Producer(cluster.settings)
     await producer.start()
     await producer.append("orders", key=None, value=b"", partition=0)
@@ -127,6 +119,5 @@ async def test_records_under_way_at_a_fatal_error_are_each_answered(cluster: Clu
 
 
 def raw(producer: Producer) -> confluent_kafka.Producer:
-    client = producer._client
-    assert client is not None
-    return client
+    assert producer._client is not None
+    return producer._client._client
