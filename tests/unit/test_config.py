@@ -13,6 +13,7 @@ from pipeline.config import (
     ENVIRONMENT_OTHERS,
     Config,
     GatewaySettings,
+    Key,
     effective,
     environment_name,
     known_keys,
@@ -51,7 +52,7 @@ def test_flags_win_over_the_environment_the_environment_over_the_file_the_file_o
     toml = '[kafka]\nbootstrap_servers = "file:1"\nclient_id = "file"\nrequest_timeout_s = 5\n'
     environment = {"PIPELINE_BOOTSTRAP_SERVERS": "env:1", "PIPELINE_KAFKA_CLIENT_ID": "env"}
     (tmp_path / "pipeline.toml").write_text(toml)
-    base = {("kafka", "request_timeout_s"): 7.0, ("webhook", "allow_http"): True}
+    base: dict[Key, object] = {("kafka", "request_timeout_s"): 7.0, ("webhook", "allow_http"): True}
     config = load_config(tmp_path, environment, {BOOTSTRAP: "flag:1", ("gateway", "port"): None}, base)
     kafka = config.settings.kafka
     assert (kafka.bootstrap_servers, kafka.client_id, kafka.request_timeout_s) == ("flag:1", "env", 5.0)

@@ -1,56 +1,80 @@
-"""The program: one line on standard error for what cannot be done, and an exit status that scripts can act on."""
+"""The program: help for every command, exit statuses, and errors in one line on standard error."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Iterator
 
 import pytest
+import typer
 
-from pipeline import __version__
-from pipeline.cli.program import CHANGES, FAILED, REFUSED, run
+import pipeline
+from pipeline.cli.program import build_program
+from tests.unit.cli.commands import Program
+
+WIDTH = {"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"}
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["tial"], "Did you mean 'tail'?"),
-        (["tail"], "Missing argument"),
-        (["replay", "orders"], "Missing option '--from'"),
-        (["lag", "--nope"], "No such option"),
-    ],
-)
-def test_a_command_line_it_cannot_use_is_said_without_a_traceback(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command line that can be asked for help: groups and what is in them."""
+
+    def walk(command: object, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield words
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, (*words, name))
+
+    return walk(typer.main.get_command(build_program()), ())
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_every_command_explains_itself(
+    program: Program, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(words) == FAILED
-    assert said in capsys.readouterr().err
+    for name, value in WIDTH.items():
+        monkeypatch.setenv(name, value)
+    ended = program(*words, "--help")
+    assert (ended.status, ended.err) == (0, "")
+    assert "Usage: pipeline" in ended.out
+    first_sentence = ended.out.split("\n\n")[1].strip()
+    assert len(first_sentence) > 20, "a line that says what it does"
 
 
-def test_a_wrong_setting_is_an_error_that_names_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PIPELINE_BOOTSTRAP_SERVERS", raising=False)
-    (tmp_path / "pipeline.toml").write_text("[kafka]\nbootstrap_server = 'x'\n")
-    assert run(["config", "--dir", str(tmp_path)]) == FAILED
-    assert "the nearest is kafka.bootstrap_servers" in capsys.readouterr().err
+def test_the_commands_are_those_that_scripts_know() -> None:
+    words = {" ".join(one) for one in commands()}
+    assert {"dev", "serve", "gateway", "bridge", "lag", "tail", "replay", "kafka", "config"} <= words
+    assert {"topics list", "topics plan", "topics apply"} <= words
+    assert {"subs list", "subs show", "subs apply", "subs pause", "subs resume", "subs delete"} <= words
+    assert {"dlq list", "dlq show", "dlq redrive"} <= words
 
 
-def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["--version"]) == 0
-    assert capsys.readouterr().out.strip() == __version__
+def test_the_version_is_the_products(program: Program) -> None:
+    ended = program("--version")
+    assert (ended.status, ended.out.strip()) == (0, pipeline.__version__)
 
 
-def test_exit_statuses_are_the_documented_ones() -> None:
-    assert (FAILED, CHANGES, REFUSED) == (1, 2, 3)
+@pytest.mark.parametrize("words", [("nonsense",), ("subs", "nonsense"), ("lag", "--nonsense"), ("subs", "pause")])
+def test_what_is_no_command_is_an_error(program: Program, words: tuple[str, ...]) -> None:
+    ended = program(*words)
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.strip()
 
 
-def test_config_tells_where_each_value_comes_from(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PIPELINE_BOOTSTRAP_SERVERS", raising=False)
-    monkeypatch.setenv("PIPELINE_NAMESPACE", "shop")
-    (tmp_path / "pipeline.toml").write_text("[gateway]\nport = 8099\n")
-    assert run(["config", "--json", "--dir", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert '{"setting": "namespace", "value": "shop", "origin": "PIPELINE_NAMESPACE"}' in out
-    assert '{"setting": "gateway.port", "value": 8099, "origin": "pipeline.toml"}' in out
+def test_an_error_is_one_line_on_standard_error(program: Program) -> None:
+    ended = program("subs", "show", "nobody")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == "error: subscription 'nobody' does not exist\n"
+
+
+def test_a_setting_that_is_wrong_is_named(program: Program) -> None:
+    (program.folder / "pipeline.toml").write_text("[gateway]\nprot = 1\n")
+    ended = program("lag")
+    assert ended.status == 1
+    assert re.match(r"error: gateway\.prot: .* gateway\.port\n\Z", ended.err)
+
+
+def test_a_kafka_that_does_not_answer_says_which_and_what_to_do(program: Program) -> None:
+    program.down = True
+    ended = program("lag")
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith("error: no answer from Kafka: ")
+    assert "--bootstrap-servers" in ended.err

@@ -1,35 +1,51 @@
-"""What came from outside is printed on one line and cannot move a terminal's cursor."""
+"""Printing: what came from outside stays one harmless line."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from pipeline.cli.show import safe, show_one, show_rows
 
 
-def test_controls_and_direction_marks_become_escapes() -> None:
-    assert safe("a\x1b[2J\n\u202eb") == "a\\x1b[2J\\x0a\\x202eb"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain Zürich", "plain Zürich"),
+        ("a\nb\tc", "a\\x0ab\\x09c"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("\x9b31m", "\\x9b31m"),
+        ("abc\u202edef", "abc\\x202edef"),
+    ],
+)
+def test_controls_are_shown_as_escapes(text: str, shown: str) -> None:
+    assert safe(text) == shown
 
 
-def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    show_rows([{"a": 1}, {"a": "\x1b"}], ("a",), as_json=True, empty="none")
-    assert capsys.readouterr().out == '{"a": 1}\n{"a": "\\u001b"}\n'
+def test_rows_as_json_are_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, object]] = [{"a": "x\ny", "b": None}, {"a": "Zürich", "b": 2}]
+    show_rows(rows, ("a",), as_json=True, empty="none")
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
 
 
-def test_no_rows_are_said_in_words_and_are_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_shows_the_columns_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows([{"lag_seconds": 3, "name": "a", "hidden": "no"}], ("name", "lag_seconds"), as_json=False, empty="none")
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split() == ["name", "lag", "seconds"]
+    assert row.split() == ["a", "3"]
+
+
+def test_markup_in_values_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows([{"name": "[bold]x[/bold]"}], ("name",), as_json=False, empty="none")
+    assert "[bold]x[/bold]" in capsys.readouterr().out
+
+
+def test_no_rows_say_what_that_means(capsys: pytest.CaptureFixture[str]) -> None:
     show_rows([], ("a",), as_json=False, empty="nothing here")
-    show_rows([], ("a",), as_json=True, empty="nothing here")
     assert capsys.readouterr().out == "nothing here\n"
 
 
-def test_a_table_has_its_columns_and_shows_absent_values_as_blanks(capsys: pytest.CaptureFixture[str]) -> None:
-    show_rows(
-        [{"group": "app.a", "lag": 3}, {"group": "app.b", "lag": None}], ("group", "lag"), as_json=False, empty=""
-    )
-    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines == ["group  lag", "app.a    3", "app.b"]
-
-
 def test_one_thing_is_names_and_values(capsys: pytest.CaptureFixture[str]) -> None:
-    show_one({"name": "x", "partitions": [1, 2]}, as_json=False)
-    assert capsys.readouterr().out == "name        x\npartitions  [1, 2]\n"
+    show_one({"a": 1, "long": {"b": "x\x1by"}}, as_json=False)
+    assert capsys.readouterr().out == 'a     1\nlong  {"b": "x\\u001by"}\n'
