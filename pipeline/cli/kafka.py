@@ -16,7 +16,12 @@ def kafka(
     context: typer.Context,
     tool: Annotated[str, typer.Argument(help="topics, consumer-groups, console-consumer, configs, acls, dump-log, …")],
     bootstrap_server: Annotated[
-        str | None, typer.Option(help="The cluster, for tools that take one; else as for every other command.")
+        str | None,
+        typer.Option(
+            "--bootstrap-servers",
+            "--bootstrap-server",
+            help="The cluster, for tools that take one; else as for every other command.",
+        ),
     ] = None,
     directory: Directory = HERE,
 ) -> None:
