@@ -55,6 +55,8 @@ class LogView:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._lookups.close)
         readers, self._readers = list(self._readers.values()), {}
         for reader in readers:
             reader.stop()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from pipeline.errors import BrokerUnavailable
 from pipeline.kafka.reading.board import Board
@@ -173,8 +174,17 @@ class FakeReaders:
         self.board.tick(self.now_s)
         self.flush()
 
-    def settle(self, steps_max: int = 5_000) -> None:
-        """Let everybody do what there is to do, a second passing now and then, until nothing happens any more."""
+    def doubt(self, number: int, *, refuse: bool) -> None:
+        """A reader says of one of its partitions that it cannot be read, though nothing is wrong with it."""
+        reader = self.readers[number]
+        reader.obey()
+        stay = next(iter(reader.stays.values()), None)
+        if stay is not None:
+            say = self.board.refused if refuse else self.board.doubted
+            self.hand_overs.append(partial(say, stay.assignment))
+
+    def run_dry(self, steps_max: int = 5_000) -> None:
+        """Let everybody do what there is to do, without any time passing."""
         quiet = 0
         for step in range(steps_max):
             busy = [self.fetch(number, 1 + step % 5, step) for number in self.readers]
@@ -182,8 +192,12 @@ class FakeReaders:
                 pass
             self.answer()
             quiet = 0 if any(busy) else quiet + 1
-            if quiet:
-                self.tick(1.0)
-            if quiet > 12:
+            if quiet > 3:
                 return
         raise AssertionError("it never comes to rest")
+
+    def settle(self) -> None:
+        """`run_dry`, again and again while seconds pass."""
+        for _ in range(12):
+            self.run_dry()
+            self.tick(1.0)

@@ -27,11 +27,16 @@ class Watched:
     """A feed and what may be said of it."""
 
     def __init__(self, readers: FakeReaders, place: Place, offset: int) -> None:
-        self.log = readers.logs[place]
+        self.place, self.log = place, readers.logs[place]
         self.high_at_opening = self.log.high
         self.waiting = self.eager = False
         self.feed: Feed = readers.open(place, offset, self._ready)
         self.lost = False
+
+    @property
+    def through(self) -> bool:
+        """Whether it has come to the end of the log, or was told that it is beyond."""
+        return self.lost or self.log.end <= self.feed.position <= self.log.high
 
     def _ready(self) -> None:
         assert self.waiting, "on_ready only after take returned None, and once"
@@ -147,6 +152,10 @@ class LogViewMachine(RuleBasedStateMachine):
     def crash(self, number: int) -> None:
         self.readers.crash(number)
 
+    @rule(number=st.sampled_from([TAIL, 0, 1]), refuse=st.booleans())
+    def doubt(self, number: int, refuse: bool) -> None:
+        self.readers.doubt(number, refuse=refuse)
+
     @rule(elapsed_s=st.sampled_from([0.1, 1.0, 3.0, 6.0]))
     def tick(self, elapsed_s: float) -> None:
         self.readers.tick(elapsed_s)
@@ -176,9 +185,14 @@ class LogViewMachine(RuleBasedStateMachine):
             while watched.take(3):
                 pass
             self.readers.flush()
+        self.readers.run_dry()
+        for watched in self.watched:
+            part = self.readers.board.parts.get(watched.place)
+            held_up = part is not None and any(stream.stopped for stream in part.streams)
+            assert held_up or watched.through, "no clock is needed to get on"
         self.readers.settle()
         for watched in self.watched:
-            assert watched.lost or watched.feed.position >= watched.log.end, (watched.feed.position, watched.log)
+            assert watched.through, (watched.feed.position, watched.log)
         for watched in self.watched:
             watched.feed.close()
         self.readers.flush()

@@ -8,7 +8,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
 
 from pipeline.errors import BrokerUnavailable, LogError, PipelineError, TopicNotFound
-from pipeline.kafka.calls import AdminCalls
+from pipeline.kafka.calls import NEVER_S, AdminCalls
 from pipeline.kafka.client import KafkaSettings, kafka_error, translated
 from pipeline.kafka.reading.orders import Bounds
 from pipeline.kafka.reading.stream import Place
@@ -19,6 +19,10 @@ EARLIEST, LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no
 class LookUps:
     def __init__(self, settings: KafkaSettings) -> None:
         self._calls = AdminCalls(settings, "view")
+
+    def close(self) -> None:
+        """Close the client; look-ups under way fail."""
+        self._calls.close()
 
     async def bounds(self, places: list[Place]) -> dict[Place, Bounds | PipelineError]:
         """Of each place, or why they are not known; raises nothing."""
@@ -43,22 +47,20 @@ class LookUps:
     async def _no_leader(self, places: list[Place]) -> dict[Place, Bounds | PipelineError]:
         """Why a partition has no leader: librdkafka answers the same for one that is away and one that never was."""
         topics = sorted({topic for topic, _ in places})
-        requests = self._calls.raw.describe_topics(TopicCollection(topics), request_timeout=self._calls.timeout_s)
-        answers = await self._calls.answers(requests)
+        asked = TopicCollection(topics)
+        answers = await self._calls.ask(lambda client: client.describe_topics(asked, request_timeout=NEVER_S))
         return {place: _missing(place, answers[place[0]]) for place in places}
 
     async def _offsets(
         self, places: list[Place], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[Place, int | KafkaException]:
-        requests = self._calls.raw.list_offsets(
-            {TopicPartition(*place): spec for place in places},
-            isolation_level=isolation,
-            request_timeout=self._calls.timeout_s,
+        asked = {TopicPartition(*place): spec for place in places}
+        answers = await self._calls.ask(
+            lambda client: client.list_offsets(asked, isolation_level=isolation, request_timeout=NEVER_S)
         )
-        answers = await self._calls.answers(requests)
         return {
-            (asked.topic, asked.partition): answer if isinstance(answer, KafkaException) else answer.offset
-            for asked, answer in answers.items()
+            (place.topic, place.partition): answer if isinstance(answer, KafkaException) else answer.offset
+            for place, answer in answers.items()
         }
 
 

@@ -101,7 +101,6 @@ class Part:
             if not records:
                 return
         stream.segment.append(records, records[-1].offset + 1, size_bytes)
-        stream.at_end = False
         stream.turn_bytes += size_bytes
         self._grown(stream)
 

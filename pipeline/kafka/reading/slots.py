@@ -97,10 +97,7 @@ class Slots:
             holders[reader] = stream
 
     def _giving_way(self, holders: Sequence[Stream]) -> Stream | None:
-        """Who loses its slot to a competitor: nobody's stream, one with enough to read, one that has had its turn."""
-        for holder in holders:
-            if not holder.feeds:
-                return holder
+        """Who loses its slot to a competitor: one that nobody waits for, else one that has had its turn."""
         for holder in holders:
             if holder.sated:
                 return holder

@@ -62,8 +62,6 @@ class Stream:
         return self.segment.appended_bytes - self.lead_bytes
 
     def attach(self, feed: Feed) -> None:
-        passed_bytes = self._passed_bytes(feed.position)
-        self.lead_bytes = max(self.lead_bytes, passed_bytes) if self.feeds else passed_bytes
         feed.placed(self)
         self.feeds[feed] = None
         self.idle_since_s = None
@@ -75,13 +73,6 @@ class Stream:
         self.waiting.pop(feed, None)
         if not self.feeds:
             self.idle_since_s = now_s
-
-    def _passed_bytes(self, position: int) -> int:
-        place = self.segment.locate(position)
-        if place is None:
-            return self.segment.appended_bytes
-        chunk, index = place
-        return chunk.end_bytes - chunk.size_bytes if index < len(chunk.records) else chunk.end_bytes
 
     def roused(self) -> list[Feed]:
         """The waiting feeds that now have something; they wait no more."""

@@ -113,6 +113,18 @@ def test_a_stream_nobody_takes_from_is_read_no_further(readers: FakeReaders, log
     assert readers.fetched_records < 100
 
 
+def test_reading_goes_on_before_everything_is_taken(readers: FakeReaders, log: FakeLog) -> None:
+    log.append(PLACE, 5000, markers=0)
+    feed = readers.open(PLACE, 0, lambda: None)
+    readers.flush()
+    readers.settle()
+    before = readers.fetched_records
+    feed.take(before - 5)
+    readers.flush()
+    readers.run_dry()
+    assert readers.fetched_records > before
+
+
 def test_a_reader_that_takes_nothing_does_not_hold_up_the_next(readers: FakeReaders, log: FakeLog) -> None:
     log.append(PLACE, 300, markers=0)
     for offset in (0, 100):
@@ -249,4 +261,36 @@ def test_a_late_delivery_is_for_nobody(readers: FakeReaders, log: FakeLog) -> No
     readers.hand_over()
     assert eager.offsets == []
     readers.settle()
+    assert eager.offsets == list(range(50))
+
+
+def test_what_comes_twice_is_taken_once(readers: FakeReaders, log: FakeLog) -> None:
+    log.append(PLACE, 10, markers=0)
+    eager = Eager(readers, 0)
+    readers.fetch(0, 5)
+    readers.hand_over()
+    (assignment,) = (stay.assignment for stay in readers.readers[0].stays.values())
+    readers.board.appended(assignment, log.alive(2, 8), 6 * RECORD_BYTES)
+    readers.board.appended(assignment, log.alive(2, 8), 6 * RECORD_BYTES)
+    readers.flush()
+    assert eager.offsets == list(range(8))
+
+
+def test_a_position_in_an_open_transaction_is_not_beyond_the_end(readers: FakeReaders, log: FakeLog) -> None:
+    log.append(PLACE, 10, markers=0)
+    log.end = 4
+    eager = Eager(readers, 7)
+    readers.doubt(0, refuse=True)
+    readers.settle()
+    log.end = 10
+    readers.settle()
+    assert eager.offsets == [7, 8, 9]
+
+
+def test_limits_may_be_smaller_than_any_record() -> None:
+    tiny = FakeReaders(LIMITS._replace(segment_bytes_max=1, view_bytes_max=1, passed_bytes_max=0))
+    tiny.logs[PLACE] = FakeLog()
+    tiny.logs[PLACE].append(PLACE, 50, markers=0)
+    eager = Eager(tiny, 0)
+    tiny.settle()
     assert eager.offsets == list(range(50))
