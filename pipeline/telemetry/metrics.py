@@ -62,8 +62,8 @@ class Metrics(Hooks, Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every metric as it stands; called by the registry."""
-        attempts = {(run, str(status)): sum(tally.buckets) for (run, status), tally in self._tallies.items()}
-        self._counts["attempts"] = attempts
+        tallies = self._tallies.items()
+        self._counts["attempts"] = {(run, str(status)): float(sum(tally.buckets)) for (run, status), tally in tallies}
         for name, (text, labels) in _COUNTERS.items():
             counter = CounterMetricFamily(f"pipeline_{name}", text, labels=labels)
             for values, count in list(self._counts[name].items()):

@@ -208,6 +208,18 @@ async def test_a_subscription_whose_secrets_do_not_open_is_blocked_and_others_go
     assert sink.duplicates == 0
 
 
+async def test_a_row_that_cannot_be_read_stops_no_other_subscription(rig: Rig, topic_name: str, sink: Sink) -> None:
+    rig.make_topic(topic_name, 1)
+    rig.append(topic_name, 10, keys=2)
+    async with rig.worker() as node:
+        await node.table("subscriptions").put("newer", b'{"spec": {"of": "a later release"}}', based_on=None)
+        await node.table("runs").put("newer", b"{", based_on=None)
+        await subscribe(node, topic_name, sink)
+        await sink.until(lambda s: len(s.ids) == 10, 20)
+        assert node.worker is not None
+        assert node.worker.is_healthy()
+
+
 async def test_a_record_whose_attributes_cannot_be_read_is_buried_and_nothing_beside_it_is_lost(
     rig: Rig, topic_name: str, sink: Sink
 ) -> None:

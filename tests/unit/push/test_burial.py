@@ -14,6 +14,7 @@ from pipeline.errors import BrokerUnavailable
 from pipeline.kafka.producer import Producer
 from pipeline.push.burial import Burial, failure_of
 from pipeline.record import Record
+from pipeline.subscription import StoredRun
 from tests.fakes.bridge import FakeBridge, reading_of
 
 RECORD = Record("t", 1, 42, 1_795_219_200_000, b"k", b"body", (("ce_id", b"e"),))
@@ -59,6 +60,17 @@ async def test_the_letter_lies_in_the_partition_of_its_record() -> None:
     assert (lies_there.key, lies_there.value) == (b"k", b"body")
     assert unwrap(lies_there).record == RECORD
     assert (unwrap(lies_there).id, unwrap(lies_there).redrives) == ("t/1/42/app.hook", 0)
+
+
+async def test_what_a_redrive_could_not_deliver_is_the_same_letter_redriven_once_more() -> None:
+    bridge = FakeBridge()
+    producer = cast("Producer", bridge.producer)
+    await Burial(producer, reading_of()).bury(RECORD, failed_lane(), 1.0, WALL)
+    (first,) = bridge.log.topics["app.hook.dlq"].partitions[1].records
+    stored = StoredRun(id="r", subscription="hook", kind="redrive", window={"app.hook.dlq": {1: (0, 1)}})
+    await Burial(producer, reading_of(None, stored)).bury(first, failed_lane(), 1.0, WALL)
+    again = unwrap(bridge.log.topics["app.hook.dlq"].partitions[1].records[1])
+    assert (again.id, again.redrives, again.record) == (unwrap(first).id, 1, RECORD)
 
 
 async def test_an_append_that_failed_is_the_callers_to_try_again() -> None:

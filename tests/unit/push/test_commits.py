@@ -157,6 +157,7 @@ async def test_who_may_not_act_neither_reads_back_nor_commits() -> None:
     committer = await bench.begin()
     await bench.deliver(3)
     bench.may_act = False
+    bench.offsets.read = None  # type: ignore[method-assign,assignment]
     assert await committer.settle() == ({}, [], [])
     assert bench.offsets.commits == []
 

@@ -126,6 +126,14 @@ def test_a_bounded_reading_ends_where_it_says() -> None:
     assert bench.view.feeds_open == 0
 
 
+def test_a_window_that_ends_at_the_end_of_the_log_is_not_waited_behind() -> None:
+    bench = Bench(reading_of(None, StoredRun(id="r", subscription="hook", kind="replay", window={"t": {0: (0, 3)}})))
+    bench.append(3)
+    bench.open(T0)
+    bench.intake.take(100)
+    assert (bench.heads(), bench.view.feeds_open) == ([0, 1, 2], 0)
+
+
 def test_a_bounded_reading_that_is_through_opens_nothing() -> None:
     bench = Bench(reading_of(None, StoredRun(id="r", subscription="hook", kind="replay", window={"t": {0: (2, 5)}})))
     bench.append(9)
