@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
-import msgspec
-
-from pipeline.errors import BrokerUnavailable, LogError, PipelineError, VersionConflict
+from pipeline.errors import BrokerUnavailable, LogError, PipelineError
 from pipeline.kafka.membership import Membership, MembershipSettings
-from pipeline.kafka.table import LogTable
 from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
 from pipeline.push.audit import Audit
@@ -27,16 +23,14 @@ from pipeline.push.reading import Place, Reading
 from pipeline.push.run import Run
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.push.senders import make_sender
-from pipeline.runs import cancelled_at
-from pipeline.subscription import StoredRun, StoredSubscription
+from pipeline.push.stops import Stops
+from pipeline.push.wanted import Wanted
 from pipeline.webhookid import id_prefix
 
 RETRY_S = 1.0
 # CPU of reading back and committing one group of 12 partitions, measured: 0.6 ms in librdkafka, the rest in hand-overs.
 COMMIT_COST_S = 0.001
 COMMIT_SHARE = 0.05
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Worker:
@@ -46,8 +40,21 @@ class Worker:
         self._parts, self._settings = parts, settings
         self._owned: set[Place] = set()
         self._keepers: dict[str, RunKeeper] = {}
-        self._stops: dict[str, tuple[Reading, str, str]] = {}
-        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
+        self._wanted = Wanted(
+            parts.subscriptions,
+            parts.runs,
+            namespace=settings.namespace,
+            defaults=parts.defaults,
+            on_error=parts.hooks.on_consumer_error,
+        )
+        self._stops = Stops(
+            parts.subscriptions,
+            parts.runs,
+            parts.offsets,
+            audit=Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance),
+            hooks=parts.hooks,
+            let_go=self._let_go,
+        )
         self._id_prefixes: dict[str, str] = {}
         self._dirty = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -134,19 +141,25 @@ class Worker:
             self._dirty.clear()
             try:
                 async with self._turn:
-                    await self._record_stops()
-                    await self._reconcile()
+                    await self._stops.record()
+                wanted = self._wanted.readings()
+                await self._drain_leaving(wanted)
+                async with self._turn:
+                    await self._reconcile(wanted)
             except PipelineError as error:
                 self._parts.hooks.on_consumer_error(error)
                 await asyncio.sleep(RETRY_S)
                 self._dirty.set()
 
-    async def _reconcile(self) -> None:
-        wanted = {reading.group: reading for reading in self._readings()}
+    async def _drain_leaving(self, wanted: Mapping[str, Reading]) -> None:
+        """Outside of the turn: attempts that hang here hold up nobody else's commits."""
+        leaving = [keeper for group, keeper in self._keepers.items() if not _fits(keeper, wanted.get(group))]
+        await asyncio.gather(*(keeper.run.drain(list(keeper.places), self._settings.drain_s) for keeper in leaving))
+
+    async def _reconcile(self, wanted: Mapping[str, Reading]) -> None:
         for group, keeper in list(self._keepers.items()):
-            reading = wanted.get(group)
-            if reading is None or reading.row != keeper.reading.row:
-                await keeper.let_go(keeper.places, self._settings.drain_s)
+            if not _fits(keeper, wanted.get(group)):
+                await keeper.let_go(keeper.places, 0.0)  # it was drained
                 await keeper.run.close()
                 del self._keepers[group]
         self.membership.set_topics({topic for reading in wanted.values() for topic in reading.topics})
@@ -169,28 +182,6 @@ class Worker:
                 self._miss(reading, missing)
         if failed is not None:
             raise failed
-
-    def _readings(self) -> list[Reading]:
-        """Every reading that should run: live ones of active subscriptions, and their active bounded ones."""
-        namespace = self._settings.namespace
-        active = {
-            row.spec.name: row
-            for row in self._rows(self._parts.subscriptions, StoredSubscription)
-            if row.state == "active"
-        }
-        readings = [Reading(namespace, row, None, self._parts.defaults) for row in active.values()]
-        for run in self._rows(self._parts.runs, StoredRun):
-            if run.state == "active" and run.subscription in active:
-                readings.append(Reading(namespace, active[run.subscription], run, self._parts.defaults))
-        return readings
-
-    def _rows(self, table: LogTable, kind: type[T]) -> Iterator[T]:
-        """The rows that can be read; one that cannot (a newer release wrote it) is told of and stops no other."""
-        for row in table.rows().values():
-            try:
-                yield msgspec.json.decode(row.value, type=kind)
-            except (msgspec.MsgspecError, PipelineError) as error:
-                self._parts.hooks.on_consumer_error(error)
 
     async def _keeper_of(self, reading: Reading) -> RunKeeper:
         for topic in {*reading.topics, *reading.spec.topics}:
@@ -231,37 +222,13 @@ class Worker:
         self._stop_run(reading, "blocked", f"pointer-missing: {places}")
 
     def _stop_run(self, reading: Reading, state: str, reason: str) -> None:
-        self._stops.setdefault(reading.group, (reading, state, reason))
+        self._stops.add(reading, state, reason)
         self._dirty.set()
 
-    async def _record_stops(self) -> None:
-        """Write into the tables what runs said of themselves; a row that someone else changed meanwhile stands."""
-        while self._stops:
-            group, (reading, state, reason) = next(iter(self._stops.items()))
-            await self._record_stop(reading, state, reason)
-            self._stops.pop(group, None)
-
-    async def _record_stop(self, reading: Reading, state: str, reason: str) -> None:
-        self._audit.tell(state, reading.group, reason=reason)
-        self._parts.hooks.on_stopped(reading.group, state, reason)
-        if reading.run is not None and state != "gone":
-            await self._end_run(reading, reading.run, done=state == "done")
-            return
-        row = msgspec.structs.replace(reading.row, state=state, reason=reason)
-        await _replace(self._parts.subscriptions, reading.spec.name, reading.row, row)
-
-    async def _end_run(self, reading: Reading, run: StoredRun, *, done: bool) -> None:
-        """One that cannot go on is cancelled where it is: what it did not deliver may be redriven again."""
-        if done:
-            ended = msgspec.structs.replace(run, state="done")
-        else:
-            keeper = self._keepers.get(reading.group)
-            if keeper is not None:
-                await keeper.let_go(keeper.places, self._settings.drain_s)
-            places = [(topic, number) for topic, parts in run.window.items() for number in parts]
-            found = await self._parts.offsets.read(reading.group, places)
-            ended = cancelled_at(run, {place: committed.offset for place, committed in found.items()})
-        await _replace(self._parts.runs, run.id, run, ended)
+    async def _let_go(self, group: str) -> None:
+        keeper = self._keepers.get(group)
+        if keeper is not None:
+            await keeper.let_go(keeper.places, self._settings.drain_s)
 
     # -- committing --------------------------------------------------------------------------------------------------
 
@@ -304,7 +271,7 @@ class Worker:
             self._stop_run(keeper.reading, "done", "the window is delivered")
 
     def _publish_positions(self, keeper: RunKeeper) -> None:
-        """Show the group how far its slowest live run is, per partition; that commit is also the lease's proof."""
+        """Show the group how far a live run is, per partition; that commit is also the lease's proof."""
         if keeper.reading.run is not None and any(place in self.membership.positions for place in keeper.places):
             return
         for place, pointer in keeper.keeper.last.items():
@@ -327,12 +294,6 @@ class Worker:
                 self._stop_run(keeper.reading, "blocked", f"{error.code}: {error}")
 
 
-async def _replace(table: LogTable, key: str, before: msgspec.Struct, after: msgspec.Struct) -> None:
-    """Put ``after`` where ``before`` stands; what someone else put there meanwhile wins."""
-    row = table.get(key)
-    if row is None or msgspec.json.decode(row.value, type=type(before)) != before:
-        return
-    try:
-        await table.put(key, msgspec.json.encode(after), based_on=row.version)
-    except VersionConflict:
-        return
+def _fits(keeper: RunKeeper, reading: Reading | None) -> bool:
+    """Whether what runs is what should."""
+    return reading is not None and reading.row == keeper.reading.row

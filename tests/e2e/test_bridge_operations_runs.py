@@ -151,6 +151,25 @@ async def test_a_paused_subscription_reads_sends_and_commits_nothing(rig: Rig, t
     assert (sink.duplicates, sink.violations) == (0, [])
 
 
+async def test_a_subscription_that_drains_holds_up_nobody_elses_commits(
+    tmp_path: Path, kafka: Kafka, topic_name: str, sink: Sink
+) -> None:
+    rig = Rig(tmp_path, kafka.bootstrap_servers, topic_name[-20:].strip("-"), session_timeout_s=30, drain_s=8)
+    rig.make_topic(topic_name, 1)
+    rig.append(topic_name, 4, keys=2)
+    async with Sink(lambda _: (204, 60.0)) as hanging, rig.worker() as node:
+        await subscribe(node, topic_name, hanging, name="hangs")
+        await subscribe(node, topic_name, sink)
+        await hanging.until(lambda s: len(s.got) == 2, 20)
+        await node.subscriptions.pause("hangs")
+        await asyncio.sleep(0.5)
+        rig.append(topic_name, 4, keys=2, first=2)
+        await until_lag_0(node)
+        assert node.worker is not None
+        drains = [run for run in node.worker.status() if run["group"] == f"{rig.namespace}.hangs"]
+        assert [run["in_flight"] for run in drains] == [2]
+
+
 async def test_a_changed_endpoint_takes_over_without_a_loss(rig: Rig, topic_name: str, sink: Sink) -> None:
     rig.make_topic(topic_name, 2)
     rig.append(topic_name, 3000, keys=30)

@@ -1,0 +1,76 @@
+"""Stops: what runs said of themselves (done, gone, blocked), until it stands in the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from pipeline.errors import VersionConflict
+from pipeline.faces import Pointers, Table
+from pipeline.hooks import Hooks
+from pipeline.push.audit import Audit
+from pipeline.push.reading import Reading
+from pipeline.runs import cancelled_at
+from pipeline.subscription import StoredRun
+
+
+class Stops:
+    """`add` at any time, `record` when tables may be written. ``let_go`` ends the run of a group and commits it."""
+
+    def __init__(
+        self,
+        subscriptions: Table,
+        runs: Table,
+        offsets: Pointers,
+        *,
+        audit: Audit,
+        hooks: Hooks,
+        let_go: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._subscriptions, self._runs, self._offsets = subscriptions, runs, offsets
+        self._audit, self._hooks, self._let_go = audit, hooks, let_go
+        self._stops: dict[str, tuple[Reading, str, str]] = {}
+
+    def add(self, reading: Reading, state: str, reason: str) -> None:
+        """The first reason counts."""
+        self._stops.setdefault(reading.group, (reading, state, reason))
+
+    async def record(self) -> None:
+        """Write them into the tables, and tell. A row that someone else changed meanwhile stands, and nothing is told.
+        Raises LogError: what was not written is kept for the next time.
+        """
+        while self._stops:
+            group, (reading, state, reason) = next(iter(self._stops.items()))
+            if reading.run is not None and state != "gone":
+                stopped = await self._end(reading, reading.run, done=state == "done")
+            else:
+                row = msgspec.structs.replace(reading.row, state=state, reason=reason)
+                stopped = await _replace(self._subscriptions, reading.spec.name, reading.row, row)
+            self._stops.pop(group, None)
+            if stopped:
+                self._audit.tell(state, group, reason=reason)
+                self._hooks.on_stopped(group, state, reason)
+
+    async def _end(self, reading: Reading, run: StoredRun, *, done: bool) -> bool:
+        """One that cannot go on is cancelled where it is: what it did not deliver may be redriven again."""
+        if done:
+            ended = msgspec.structs.replace(run, state="done")
+        else:
+            await self._let_go(reading.group)
+            places = [(topic, number) for topic, parts in run.window.items() for number in parts]
+            found = await self._offsets.read(reading.group, places)
+            ended = cancelled_at(run, {place: committed.offset for place, committed in found.items()})
+        return await _replace(self._runs, run.id, run, ended)
+
+
+async def _replace(table: Table, key: str, before: msgspec.Struct, after: msgspec.Struct) -> bool:
+    """Put ``after`` where ``before`` stands; False: what someone else put there meanwhile wins."""
+    row = table.get(key)
+    if row is None or msgspec.json.decode(row.value, type=type(before)) != before:
+        return False
+    try:
+        await table.put(key, msgspec.json.encode(after), based_on=row.version)
+    except VersionConflict:
+        return False
+    return True

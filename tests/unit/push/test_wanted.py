@@ -1,0 +1,57 @@
+"""Wanted: which readings should run, by the rows alone."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pipeline.push.wanted import Wanted
+from pipeline.subscription import StoredRun
+from tests.fakes.bridge import row_of
+from tests.fakes.table import FakeTable
+
+
+class Tables:
+    def __init__(self) -> None:
+        self.subscriptions, self.runs = FakeTable(), FakeTable()
+        self.errors: list[Exception] = []
+        self.wanted = Wanted(
+            self.subscriptions,
+            self.runs,
+            namespace="app",
+            defaults=lambda topic: ("/s", "t"),
+            on_error=self.errors.append,
+        )
+
+    async def put(self, name: str, state: str = "active") -> None:
+        row = msgspec.structs.replace(row_of(name), state=state)
+        await self.subscriptions.put(name, msgspec.json.encode(row), based_on=None)
+
+    async def put_run(self, run_id: str, subscription: str, state: str = "active") -> None:
+        run = StoredRun(id=run_id, subscription=subscription, kind="replay", window={"t": {0: (0, 1)}})
+        row = msgspec.json.encode(msgspec.structs.replace(run, state=state))
+        await self.runs.put(run_id, row, based_on=None)
+
+
+@pytest.mark.parametrize("state", ["paused", "gone", "blocked"])
+async def test_only_active_subscriptions_and_runs_of_those_are_wanted(state: str) -> None:
+    tables = Tables()
+    await tables.put("a")
+    await tables.put("b", state)
+    await tables.put_run("r1", "a")
+    await tables.put_run("r2", "a", "done")
+    await tables.put_run("r3", "a", "cancelled")
+    await tables.put_run("r4", "b")
+    await tables.put_run("r5", "nobody")
+    assert list(tables.wanted.readings()) == ["app.a", "app.a.replay.r1"]
+    assert tables.errors == []
+
+
+@pytest.mark.parametrize("value", [b"{", b'{"spec": {"of": "a later release"}}', b'{"spec": 3}'])
+async def test_a_row_that_cannot_be_read_stops_no_other_and_is_told(value: bytes) -> None:
+    tables = Tables()
+    await tables.subscriptions.put("broken", value, based_on=None)
+    await tables.runs.put("broken", value, based_on=None)
+    await tables.put("a")
+    assert list(tables.wanted.readings()) == ["app.a"]
+    assert len(tables.errors) == 2
