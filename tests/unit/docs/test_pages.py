@@ -17,9 +17,9 @@ from pipeline.gateway.problems import MEANINGS
 from pipeline.subscription import Endpoint, RetryPolicy, Signing, Subscription
 from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
-from tests.docs.cli_reference import commands, render
+from tests.unit.docs.cli_reference import commands, render
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 NESTED = {"endpoint": Endpoint, "retry": RetryPolicy, "signing": Signing}
 

@@ -1,6 +1,6 @@
 """Renders the reference of the command line from the program itself.
 
-python -m tests.docs.cli_reference > docs/cli.md
+python -m tests.unit.docs.cli_reference > docs/cli.md
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.cli.program import build_program
 
 HEAD = """# Command line
 
-Written by the program itself (`python -m tests.docs.cli_reference > docs/cli.md`).
+Written by the program itself (`python -m tests.unit.docs.cli_reference > docs/cli.md`).
 
 Exit status: **0** done · **1** an error, said in one line on standard error · **2** a plan has changes that were not
 made · **3** refused by a guard or by the state of things, nothing was done. `pipeline kafka` passes on the tool's own.
