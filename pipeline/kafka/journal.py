@@ -19,7 +19,7 @@ LINGER_MS: Final = 100
 # At this many records waiting, the next are dropped and counted: attempts are a record of work, never a brake on it.
 QUEUE_RECORDS_MAX: Final = 200_000
 QUEUE_KBYTES_MAX: Final = 64 * 1024
-POLL_S: Final = 0.2
+POLL_S: Final = 1.0
 FLUSH_S: Final = 5.0
 
 
@@ -66,7 +66,7 @@ class Journal:
         await asyncio.to_thread(self._producer.flush, FLUSH_S)
 
     async def _poll(self) -> None:
-        """Failures are reported from `poll`; a few times a second is soon enough to count them."""
+        """Failures are reported from `poll`; once a second is soon enough to count them."""
         while True:
             await asyncio.sleep(POLL_S)
             try:
