@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pipeline.errors import BrokerUnavailable, PipelineError
 from pipeline.hooks import Hooks
@@ -40,7 +40,7 @@ class LogView:
         self._readers: dict[int, Reader] = {}
         self._looking_up: set[Place] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flush_due = self._rereads_due = False
+        self._flush_due = self._rereads_due = self._stopped = False
         # Readers that failed, until they begin again: orders for them are made anew then.
         self._resting: dict[int, asyncio.TimerHandle] = {}
 
@@ -51,6 +51,7 @@ class LogView:
 
     async def stop(self) -> None:
         """End the threads; feeds that are still open get nothing new any more."""
+        self._stopped = True
         for timer in (self._ticking, *self._resting.values()):
             timer.cancel()
         for task in self._tasks:
@@ -109,7 +110,7 @@ class LogView:
     # From the board to the threads and the feeds.
 
     def _news(self) -> None:
-        if not self._flush_due:
+        if not self._flush_due and not self._stopped:
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
@@ -127,7 +128,7 @@ class LogView:
 
     def _pass_orders_on(self) -> None:
         orders, self._board.orders = self._board.orders, []
-        for order in orders:
+        for order in () if self._stopped else orders:
             if isinstance(order, LookUp):
                 if not self._looking_up:
                     self._loop.call_soon(self._look_up)
@@ -227,12 +228,18 @@ class LogView:
 
     def _look_up(self) -> None:
         places, self._looking_up = self._looking_up, set()
-        task = self._loop.create_task(self._ask(sorted(places)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        if not self._stopped:
+            task = self._loop.create_task(self._ask(sorted(places)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _ask(self, places: list[Place]) -> None:
-        for place, answer in (await self._lookups.bounds(places)).items():
+        answers: Mapping[Place, Bounds | PipelineError]
+        try:
+            answers = await self._lookups.bounds(places)
+        except PipelineError as error:
+            answers = dict.fromkeys(places, error)
+        for place, answer in answers.items():
             for whose in (self._board, self._rereads):
                 if isinstance(answer, Bounds):
                     whose.bounds(place, answer)

@@ -187,6 +187,10 @@ async def test_stopping_ends_the_threads(cluster: Cluster, topic_name: str) -> N
     began = time.monotonic()
     await view.stop()
     assert time.monotonic() - began < 3
+    reading.feed.close()
+    late = Reading(view, topic, 1, 0)
+    late.take_all()
+    await asyncio.sleep(0)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("log-view")]
 
 

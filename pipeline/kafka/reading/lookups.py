@@ -25,7 +25,7 @@ class LookUps:
         self._calls.close()
 
     async def bounds(self, places: list[Place]) -> dict[Place, Bounds | PipelineError]:
-        """Of each place, or why they are not known; raises nothing."""
+        """Of each place, or why they are not known. Raises `BrokerUnavailable` once it is closed."""
         low, end, high = await asyncio.gather(
             self._offsets(places, EARLIEST, IsolationLevel.READ_UNCOMMITTED),
             self._offsets(places, LATEST, IsolationLevel.READ_COMMITTED),
