@@ -25,9 +25,12 @@ from pipeline.errors import (
 
 ClientConf: TypeAlias = "dict[str, str | int | float | bool]"
 
-# Threat S27: only what names credentials and trust. Left out on purpose because they run code, load libraries or
-# fetch from an address: sasl.kerberos.kinit.cmd, ssl.engine.*, ssl.providers, plugin.library.paths,
-# sasl.oauthbearer.* (CVE-2023-25194, CVE-2025-27817 show what such settings become when a form reaches them).
+SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+# Threat S27: only what names credentials and trust, and what connections of our own (wire/) understand, too. Left out
+# on purpose because they run code, load libraries or fetch from an address: sasl.kerberos.kinit.cmd, ssl.engine.*,
+# ssl.providers, plugin.library.paths, sasl.oauthbearer.* (CVE-2023-25194, CVE-2025-27817 show what such settings become
+# when a form reaches them).
 SECURITY_KEYS = frozenset(
     {
         "security.protocol",
@@ -38,14 +41,10 @@ SECURITY_KEYS = frozenset(
         "ssl.ca.location",
         "ssl.ca.pem",
         "ssl.certificate.location",
-        "ssl.certificate.pem",
         "ssl.key.location",
-        "ssl.key.pem",
         "ssl.key.password",
         "ssl.crl.location",
         "ssl.cipher.suites",
-        "ssl.curves.list",
-        "ssl.sigalgs.list",
         "ssl.endpoint.identification.algorithm",
     }
 )
@@ -71,6 +70,16 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         for key in self.security:
             if key not in SECURITY_KEYS:
                 raise DeclarationInvalid(f"kafka.security.{key}", "…", "one of " + ", ".join(sorted(SECURITY_KEYS)))
+        if self.sasl_mechanism not in (None, *SASL_MECHANISMS):
+            expected = "one of " + ", ".join(SASL_MECHANISMS)
+            raise DeclarationInvalid("kafka.security.sasl.mechanism", self.sasl_mechanism, expected)
+
+    @property
+    def sasl_mechanism(self) -> str | None:
+        """How to log in, None for not at all."""
+        if not self.security.get("security.protocol", "plaintext").lower().startswith("sasl"):
+            return None
+        return self.security.get("sasl.mechanisms", self.security.get("sasl.mechanism", ""))
 
     def __repr__(self) -> str:
         """Names only: passwords and keys stay out of logs and tracebacks."""

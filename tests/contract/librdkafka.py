@@ -14,6 +14,8 @@ import confluent_kafka
 
 PRODUCE = 0
 OFFSET_COMMIT = 8
+OFFSET_FETCH = 9
+FIND_COORDINATOR = 10
 
 
 @cache

@@ -20,7 +20,7 @@ from pipeline.kafka.client import SECURITY_KEYS, KafkaSettings, client_conf, kaf
 
 
 def test_settings_never_show_a_password() -> None:
-    settings = KafkaSettings(security={"sasl.password": "hunter2", "security.protocol": "SASL_SSL"})
+    settings = KafkaSettings(security={"sasl.password": "hunter2", "security.protocol": "ssl"})
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in f"{settings}"
     assert "sasl.password" in repr(settings)
@@ -36,6 +36,7 @@ def test_settings_never_show_a_password() -> None:
         "ssl.engine.location",
         "ssl.providers",
         "ssl.keystore.location",
+        "ssl.key.pem",
         "enable.ssl.certificate.verification",
         "plugin.library.paths",
         "bootstrap.servers",
@@ -47,6 +48,16 @@ def test_a_security_property_that_could_run_code_or_reach_out_is_refused(key: st
         KafkaSettings(security={key: "hunter2"})
     assert caught.value.field == f"kafka.security.{key}"
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "GSSAPI", "OAUTHBEARER", "plain"])
+def test_a_login_we_cannot_speak_is_refused(name: str) -> None:
+    with pytest.raises(DeclarationInvalid, match="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"):
+        KafkaSettings(security={"security.protocol": "SASL_SSL", "sasl.mechanism": name})
+
+
+def test_without_sasl_there_is_no_login() -> None:
+    assert KafkaSettings(security={"security.protocol": "ssl", "sasl.mechanism": "PLAIN"}).sasl_mechanism is None
 
 
 def test_every_allowed_property_is_one_that_the_client_knows() -> None:
