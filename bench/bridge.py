@@ -13,33 +13,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
-import psutil
 
+from bench.drain import OTHER_CORE, ROOT, Peer, Result, drained, on_core, sink
 from bench.load import Work, fill
-from pipeline.embedded.child import Child, Command
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import KafkaSettings
 from pipeline.names import state_topic_of
 from pipeline.testing import local_kafka
 
-ROOT = Path(__file__).resolve().parents[1]
-BRIDGE_CORE, OTHER_CORE = 0, 1
-CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-LIMIT_S = 120.0
-POLL_S = 0.1
 SETTINGS = """
 namespace = "bench{number}"
 [kafka]
@@ -48,30 +37,6 @@ bootstrap_servers = "{servers}"
 allow_loopback = true
 allow_http = true
 """
-
-
-class Peer(NamedTuple):
-    """A bridge to run: arguments of our interpreter, where its output goes, what is added to its environment."""
-
-    name: str
-    words: list[str]
-    log: Path
-    environment: Mapping[str, str] = {}
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """One round of one peer. ``lag`` and ``attempts`` (records of attempts) are None where they are not asked."""
-
-    peer: str
-    events: int
-    cpu_us: float
-    per_s: float
-    rss_mb: int
-    violations: int
-    duplicates: int
-    unsigned: int
-    lag: int | None = None
-    attempts: int | None = None
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -117,45 +82,6 @@ def naive(servers: str, work: Work, events: int, directory: Path, number: int) -
     with sink() as url:
         names = {"SERVERS": servers, "TOPIC": work.topic, "GROUP": f"bench-naive-{number}", "URL": url}
         return drained(Peer("naive", ["-m", "bench.naive"], directory / f"naive-{number}.log", names), url, events)
-
-
-def drained(peer: Peer, url: str, events: int) -> Result:
-    """Run it until the endpoint has ``events``; CPU counts from the first one seen, in proportion."""
-    environment = {"PYTHONPATH": str(ROOT), **peer.environment}
-    with on_core(BRIDGE_CORE):
-        command = Command(words=[sys.executable, *peer.words], output=peer.log, grace_s=30, environment=environment)
-        child = Child(command)
-    running = psutil.Process(child.pid)
-    began: tuple[float, int] | None = None
-    deadline = time.monotonic() + LIMIT_S
-    try:
-        while True:
-            time.sleep(POLL_S)
-            seen, cpu = stats(url), cpu_s(running)
-            if began is None and seen["events"]:
-                began = (cpu, int(seen["events"]))
-            if seen["events"] >= events:
-                break
-            if time.monotonic() > deadline or child.status() is not None:
-                raise RuntimeError(
-                    f"{peer.name} delivered {seen['events']:.0f} of {events}: {peer.log.read_text()[-3000:]}"
-                )
-        rss_mb = running.memory_info().rss // 2**20
-        time.sleep(1.0)  # what comes too late or twice comes now
-    finally:
-        child.stop()
-    last = stats(url)
-    spent, counted = (cpu - began[0], seen["events"] - began[1]) if began else (0.0, 0)
-    return Result(
-        peer=peer.name,
-        events=int(last["events"]),
-        cpu_us=round(spent / max(counted, 1) * 1e6, 1),
-        per_s=round(seen["events"] / max(seen["seconds"], 1e-9)),
-        rss_mb=rss_mb,
-        violations=int(last["violations"]),
-        duplicates=int(last["duplicates"]),
-        unsigned=int(last["unsigned"]),
-    )
 
 
 def faults_of(result: Result, work: Work) -> list[str]:
@@ -211,42 +137,6 @@ def pipeline(directory: Path, *words: str) -> str:
         [sys.executable, *words], cwd=directory, env=environment, capture_output=True, text=True, check=True
     )
     return done.stdout
-
-
-@contextlib.contextmanager
-def sink() -> Iterator[str]:
-    command = [sys.executable, "-m", "bench.sink"]
-    running = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    try:
-        yield running.stdout.readline().strip()
-    finally:
-        running.communicate()
-
-
-def stats(url: str) -> dict[str, float]:
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - the sink's own http URL
-        told: dict[str, float] = json.load(response)
-        return told
-
-
-def cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-@contextlib.contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """What is started here runs on that core, where the system lets us say so and has more than one."""
-    if core >= len(CORES):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {CORES[core]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def parsed(argv: list[str] | None) -> argparse.Namespace:
