@@ -108,6 +108,7 @@ class AdminCalls:
             asked.add_done_callback(lambda done, answer=answer: self._hand_over(loop, answer, done))  # type: ignore[misc]  # bound per turn
         _, unanswered = await asyncio.wait(waiting.values(), timeout=self._try_s)
         if unanswered and client is self._client:
+            client.poll(0)  # what it has to say: `_noted`
             self._renew(client)
         return {key: answer.result() if answer.done() else self._timed_out() for key, answer in waiting.items()}
 
