@@ -55,7 +55,8 @@ async def _tell(page: Console, verdicts: Verdicts) -> None:
     page.print(Text("event-pipeline", style="bold"), Text("one log; pushed, pulled, replayed", style="dim"), sep="  ")
     began = time.monotonic()
     with page.status("starting pipeline dev") as status:
-        async with stage(status.update) as running, aiohttp.ClientSession(running.url) as http:
+        tell = status.update if page.is_terminal else page.print
+        async with stage(tell) as running, aiohttp.ClientSession(running.url) as http:
             status.stop()
             play = Play(running, http, page, verdicts, witnesses)
             try:

@@ -51,19 +51,19 @@ def serve(
     directory: Directory = HERE, bootstrap: Bootstrap = None, host: Host = None, port: Port = None, logs: Logs = "text"
 ) -> None:
     """Gateway and bridge in one process, against a Kafka of yours."""
-    _run(lambda: _serve(_config(directory, bootstrap, host, port), gateway=True, bridge=True), logs)
+    _run(lambda: _serve_with_gateway(_config(directory, bootstrap, host, port), bridge=True), logs)
 
 
 def gateway(
     directory: Directory = HERE, bootstrap: Bootstrap = None, host: Host = None, port: Port = None, logs: Logs = "text"
 ) -> None:
     """The gateway alone: publish, pull, cursors and subscriptions over HTTP."""
-    _run(lambda: _serve(_config(directory, bootstrap, host, port), gateway=True, bridge=False), logs)
+    _run(lambda: _serve_with_gateway(_config(directory, bootstrap, host, port), bridge=False), logs)
 
 
 def bridge(directory: Directory = HERE, bootstrap: Bootstrap = None, logs: Logs = "text") -> None:
     """The bridge alone: one worker that delivers to webhooks. Start more of them to share the partitions."""
-    _run(lambda: _serve(_config(directory, bootstrap, None, None), gateway=False, bridge=True), logs)
+    _run(lambda: _serve(_config(directory, bootstrap, None, None), None, bridge=True), logs)
 
 
 def _config(directory: Path, bootstrap: str | None, host: str | None, port: int | None) -> Config:
@@ -94,11 +94,14 @@ async def _dev(directory: Path, port: int | None, kafka_port: int) -> None:
     config = configured(directory, flags, DEV)
     if not config.settings.secrets.keys:
         ensure_key_file(config.path(config.settings.secrets.key_file))
+    gateway = config.settings.gateway
     async with contextlib.AsyncExitStack() as stack:
+        # Before a broker is started for it: a port that is taken is found out at once.
+        listener = stack.enter_context(_listen(gateway.host, gateway.port))
         if BOOTSTRAP_SERVERS not in config.origins:
             servers = await stack.enter_async_context(_embedded(directory, kafka_port))
             config = configured(directory, {**flags, BOOTSTRAP_SERVERS: servers}, DEV)
-        await _serve(config, gateway=True, bridge=True, apply=True)
+        await _serve(config, listener, bridge=True, apply=True)
 
 
 @contextlib.asynccontextmanager
@@ -110,8 +113,14 @@ async def _embedded(directory: Path, port: int) -> AsyncIterator[str]:
         yield broker.bootstrap_servers
 
 
-async def _serve(config: Config, *, gateway: bool, bridge: bool, apply: bool = False) -> None:
-    """Serve until SIGTERM or SIGINT, then stop taking requests, drain, commit."""
+async def _serve_with_gateway(config: Config, *, bridge: bool) -> None:
+    gateway = config.settings.gateway
+    with _listen(gateway.host, gateway.port) as listener:
+        await _serve(config, listener, bridge=bridge)
+
+
+async def _serve(config: Config, listener: socket.socket | None, *, bridge: bool, apply: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT, then stop taking requests, drain, commit. Without a listener, no gateway."""
     from pipeline.cli.declared import apply_subscriptions, apply_topics  # noqa: PLC0415 - keeps --help quick
     from pipeline.wiring import started  # noqa: PLC0415 - the same
 
@@ -119,7 +128,6 @@ async def _serve(config: Config, *, gateway: bool, bridge: bool, apply: bool = F
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    listener = _listen(config.settings.gateway.host, config.settings.gateway.port) if gateway else None
     async with started(config) as node:
         if apply:
             for step in (await apply_topics(node)).refused:
