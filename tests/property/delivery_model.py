@@ -6,76 +6,12 @@ queues: an attempt the core begins is compared with the rules, never predicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
-
 from pipeline.delivery.core import Core, CoreSettings
-from pipeline.delivery.lanes import Lane, payload_bytes
+from pipeline.delivery.lanes import Lane
 from pipeline.delivery.pointer import Pointer, read_pointer
-from pipeline.delivery.schedule import retry_wait_s
 from pipeline.delivery.verdict import Verdict, VerdictKind
 from pipeline.record import Record
-
-
-class PartitionLog:
-    """One partition as it lies on the broker, with what is committed for it and what is finished of it in truth.
-
-    Nothing below ``floor`` is owed: an operator moved the cursor there.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.records: dict[int, Record] = {}
-        self.end = 0
-        self.floor = 0
-        self.finished: set[int] = set()
-        self.committed: tuple[int, str | None] = (0, None)
-        self.parked: dict[bytes, str] = {}
-
-    def append(self, gap: int, key: bytes | None, size: int) -> None:
-        offset = self.end + gap
-        self.records[offset] = Record("t", self.number, offset, 0, key, b"x" * size)
-        self.end = offset + 1
-
-    def between(self, first: int, until: int) -> list[Record]:
-        return [record for offset, record in self.records.items() if first <= offset < until]
-
-
-class Tenure:
-    """One ownership of a partition. ``unsettled`` is what was received and is owed, in order of receipt."""
-
-    def __init__(self, log: PartitionLog, pointer: Pointer) -> None:
-        self.log = log
-        self.start = self.read = pointer.offset
-        self.restored = pointer.finished
-        self.attempts: dict[int, tuple[int, float]] = {at: (n, float(t)) for at, (n, t) in pointer.attempts.items()}
-        self.unsettled: dict[int, Record] = {}
-        self.doomed: set[int] = set()
-        self.held: set[int] = set()
-        self.parked_once = set(log.parked)
-        self.due: dict[int, float] = {}
-        self.asked_until: dict[int, float] = {}
-        self.draining = False
-
-    def receive(self, records: list[Record], next_offset: int) -> None:
-        for record in records:
-            if record.offset not in self.restored:
-                self.unsettled[record.offset] = record
-        self.read = max(self.read, next_offset)
-
-    def settle(self, offset: int) -> None:
-        del self.unsettled[offset]
-        self.log.finished.add(offset)
-        for known in (self.attempts, self.due, self.asked_until):
-            known.pop(offset, None)
-        self.doomed.discard(offset)
-
-
-class Outstanding:
-    """An attempt or dead-letter append whose result has not come."""
-
-    def __init__(self, tenure: Tenure, offset: int, kind: Literal["send", "bury"]) -> None:
-        self.tenure, self.offset, self.kind = tenure, offset, kind
+from tests.property.delivery_log import Outstanding, PartitionLog, Tenure
 
 
 class Model:
@@ -199,8 +135,8 @@ class Model:
 
     def read_again(self, lane: Lane) -> None:
         left = self.outstanding[lane]
-        self.core.payload(lane, left.tenure.log.records[left.offset])
-        assert lane.head is left.tenure.log.records[left.offset]
+        self.core.payload(lane, left.tenure.unsettled[left.offset])
+        assert lane.head is left.tenure.unsettled[left.offset]
 
     def _end(self, lane: Lane) -> Outstanding:
         if lane is self.probe:
@@ -209,6 +145,7 @@ class Model:
 
     def succeed(self, lane: Lane) -> None:
         left = self._end(lane)
+        self.probe = self.last_probe = None
         self.core.succeeded(lane, self.now)
         left.tenure.settle(left.offset)
         self.failing.clear()
@@ -221,6 +158,7 @@ class Model:
         tenure, at = left.tenure, left.offset
         count, first = tenure.attempts.get(at, (0, lane.first_failed_at))
         self.core.failed(lane, verdict, self.now, draw)
+        self.check_probe()
         if verdict.kind is VerdictKind.GONE:
             assert self.core.gone
             return
@@ -230,11 +168,11 @@ class Model:
         if count:
             tenure.attempts[at] = (count, first)
         policy = self.settings.retry
-        wait_s = retry_wait_s(policy, count, draw) if counted else 0.0
-        if verdict.kind is VerdictKind.REJECT or wait_s is None or self.now - first >= policy.give_up_after_s:
+        spent = counted and count > len(policy.schedule_s)
+        if verdict.kind is VerdictKind.REJECT or spent or self.now - first >= policy.give_up_after_s:
             self._give_up(tenure, at, count, first)
         else:
-            tenure.due[at] = self.now + wait_s
+            tenure.due[at] = self.now + (policy.schedule_s[count - 1] * (1 - draw) if counted else 0.0)
         if verdict.kind is VerdictKind.RETRY:
             if verdict.retry_after_s:
                 tenure.asked_until[at] = self.now + verdict.retry_after_s
@@ -250,6 +188,10 @@ class Model:
         key = self.lane_key(tenure.unsettled[at])
         if key is not None and self.settings.on_dead_letter == "park":
             tenure.parked_once.add(key)
+
+    def check_probe(self) -> None:
+        """The breaker is probing exactly while a probe is under way."""
+        assert (self.core.breaker.state.value == "probing") == (self.probe is not None)
 
     def _check_breaker(self, lane: Lane, was_closed: bool) -> None:
         if not was_closed:
@@ -284,51 +226,3 @@ class Model:
         for at in held:
             for known in (tenure.attempts, tenure.due, tenure.asked_until):
                 known.pop(at, None)
-
-    # -- what always holds -------------------------------------------------------------------------------------------
-
-    def check(self, batch_max: int) -> None:
-        limits, core = self.settings.limiter, self.core
-        assert len(core.limiter.in_flight) <= limits.in_flight_max and len(core.limiter.slow) <= limits.slow_max
-        sends = {lane for lane, left in self.outstanding.items() if left.kind == "send"}
-        assert {*core.limiter.in_flight, *core.limiter.slow} == sends
-        assert len(self.outstanding) - len(sends) <= self.settings.buries_max
-        owed = sum(len(tenure.unsettled) for tenure in self.tenures.values())
-        assert owed < self.settings.positions_max + batch_max
-        assert core.held_bytes == sum(part.held_bytes for part in core._parts.values())
-        for tenure in self.tenures.values():
-            self._check_commit(tenure)
-            self._check_held_bytes(tenure)
-
-    def _check_commit(self, tenure: Tenure) -> None:
-        log = tenure.log
-        position, finished, attempts = self.core.commit_of(log.number)
-        assert position == next(iter(tenure.unsettled), tenure.read)
-        owed = [record.offset for record in log.between(max(log.floor, 0), position)]
-        assert log.finished.issuperset(at for at in owed if at >= log.floor), "committed past an unfinished event"
-        for record in log.between(position, log.end):
-            at = record.offset
-            assert at not in finished or at in log.finished, "says finished what is not"
-            assert at >= tenure.read or (at in finished) == (at not in tenure.unsettled)
-        assert finished.above(tenure.read) == tenure.restored.above(tenure.read)
-        known = {at: made for at, made in tenure.attempts.items() if at in tenure.unsettled or at >= tenure.read}
-        assert attempts == known, f"{attempts} {known}"
-        mine = [left for left in self.outstanding.values() if left.tenure is tenure]
-        assert self.core.in_flight_of(log.number) == len(mine)
-
-    def _check_held_bytes(self, tenure: Tenure) -> None:
-        part = self.core._parts[tenure.log.number]
-        assert part.held_bytes >= 0
-        if not tenure.draining:
-            lanes = {lane for lane in self._reachable() if lane.part is part}
-            held = [payload_bytes(item) for lane in lanes for item in (lane.head, *(lane.queue or ()))]
-            assert part.held_bytes == sum(held)
-            assert not any(lane.head_bytes != payload_bytes(lane.head) for lane in lanes)
-
-    def _reachable(self) -> Iterator[Lane]:
-        queues = self.core._queues
-        yield from (*queues.ready, *queues.buries, *self.outstanding)
-        for room in (queues.retries, queues.patient, queues.bury_retries):
-            yield from (entry[2] for entry in room._heap)
-        for part in self.core._parts.values():
-            yield from (*part.lanes.values(), *part.held)

@@ -1,0 +1,83 @@
+"""Plants one fault in a copy of the package and tells which tests notice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.mutation.faults import Fault
+
+ROOT = Path(__file__).parents[2]
+# Column of the table -> what is run for it.
+SUITES = {
+    "unit": ("tests/unit/delivery",),
+    "machine": ("tests/property/test_delivery_machine.py",),
+    "property": ("tests/property/test_ackmap.py", "tests/property/test_pointer.py", "tests/property/test_watermark.py"),
+}
+# The property tests of values import these and nothing else of the core.
+VALUES = ("ackmap.py", "pointer.py", "watermark.py")
+_COPIED = ("pipeline", "pyproject.toml", "tests/unit/delivery", "tests/property", "tests/mutation/profile.py")
+# A fault may make a loop endless; a test that takes so long has noticed.
+TEST_S_MAX = 60
+WORKERS = 2
+
+
+class FaultDoesNotApply(Exception):
+    """The source has changed and the fault has to be planted anew."""
+
+
+def plant(fault: Fault | None, at: Path) -> None:
+    """Copy package and tests to ``at``, with ``fault`` in them; raises `FaultDoesNotApply`."""
+    for name in _COPIED:
+        source, target = ROOT / name, at / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)
+    if fault is not None:
+        path = at / "pipeline" / "delivery" / fault.file
+        text = path.read_text()
+        if text.count(fault.before) != 1:
+            raise FaultDoesNotApply(f"{fault.name}: {fault.file} has {text.count(fault.before)} times {fault.before!r}")
+        path.write_text(text.replace(fault.before, fault.after))
+
+
+def killers(fault: Fault | None) -> dict[str, bool]:
+    """Per suite that is run for ``fault`` (``None`` plants none), whether it notices."""
+    suites = [suite for suite in SUITES if suite != "property" or fault is None or fault.file in VALUES]
+    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+        at = Path(directory)
+        plant(fault, at)
+        failed = _failed_tests([path for suite in suites for path in SUITES[suite]], at)
+    return {suite: any(test.startswith(SUITES[suite]) for test in failed) for suite in suites}
+
+
+def _failed_tests(paths: Iterable[str], at: Path) -> list[str]:
+    options = ["-q", "-rfE", "--tb=no", "--noconftest", "-p", "no:cacheprovider", f"--timeout={TEST_S_MAX}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "-p", "tests.mutation.profile", *paths],
+        cwd=at,
+        env={**os.environ, "PYTHONPATH": str(at), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    failed = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    # 0: all passed, 1: some failed, 2: a test file could not be read. Anything else never came to the tests.
+    if done.returncode not in (0, 1, 2) or bool(failed) != bool(done.returncode):
+        raise RuntimeError(f"pytest ended with {done.returncode} in {at}:\n{done.stdout}\n{done.stderr}")
+    return failed
+
+
+def kill_matrix(faults: Iterable[Fault | None]) -> Iterator[tuple[Fault | None, dict[str, bool]]]:
+    """`killers` of each fault, in order."""
+    faults = list(faults)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield from zip(faults, pool.map(killers, faults), strict=True)
