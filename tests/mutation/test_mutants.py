@@ -23,6 +23,7 @@ def test_a_fault_that_no_longer_applies_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_without_a_fault_everything_passes() -> None:
     assert not any(killers(None).values())
 
