@@ -104,6 +104,8 @@ class Reader:
         if not 1 <= wanted.limit <= self.settings.limit_max:
             raise InputError("limit", wanted.limit, f"1 to {self.settings.limit_max}")
         facts, next_offsets = await self.resolve(topic, start)
+        if wanted.strict:
+            await self._check_held(facts, next_offsets)
         return await self._page(facts, next_offsets, wanted)
 
     async def records(self, topic: str, start: str | None, limit: int) -> RecordPage:
@@ -147,6 +149,17 @@ class Reader:
     async def _offsets(self, facts: TopicFacts, partitions: Sequence[int], at: At) -> dict[int, int]:
         found = await self._admin.offsets([(facts.name, number) for number in partitions], at)
         return {number: offset for (_, number), offset in found.items()}
+
+    async def _check_held(self, facts: TopicFacts, next_offsets: Mapping[int, int]) -> None:
+        """Asked of the log itself, since a page may be full before the feed of a partition has met its gap."""
+        starts = await self._offsets(facts, list(next_offsets), "earliest")
+        gone = [
+            PartitionGap(number, next_offsets[number], first)
+            for number, first in sorted(starts.items())
+            if first > next_offsets[number]
+        ]
+        if gone:
+            raise CursorOutside(f"topic {facts.name} no longer holds {told(gone)}", await self.token(facts, "earliest"))
 
     async def _page(self, facts: TopicFacts, next_offsets: Mapping[int, int], wanted: Wanted) -> RecordPage:
         ready = asyncio.Event()
