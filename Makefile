@@ -1,5 +1,5 @@
 # A fresh clone needs Python 3.11 or newer and make, nothing else: each goal below first makes .venv if it is not there.
-.PHONY: help setup demo test check bench lint types floors unit format lock clean
+.PHONY: help setup demo test check bench lint types floors unit format lock clean mutants
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -41,6 +41,9 @@ unit: $(READY)
 format: $(READY)  ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+mutants: $(READY)  ## plant faults in the delivery core and see each caught
+	$(BIN)/python -m tests.mutation
 
 bench: $(READY)  ## what a delivery, an append and a poll cost here
 	$(BIN)/python -m bench

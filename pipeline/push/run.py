@@ -259,7 +259,8 @@ class Run:
         """Remember the parked key before its first dead letter is appended: a crash between leaves it parked."""
         name = parked_key(self.reading.group, _place_of(lane), key)
         if self._parts.parked.get(name) is None:
-            await self._parts.parked.put(name, lane.part.parked[key].encode(), based_on=None)
+            reason = lane.part.parked.get(key, "operator")
+            await self._parts.parked.put(name, reason.encode(), based_on=None)
 
     # -- what goes wrong ---------------------------------------------------------------------------------------------
 
