@@ -1,4 +1,7 @@
-"""Wiring: builds every part from the configuration, starts them in order, stops them in reverse. It decides nothing."""
+"""Wiring: builds every part from the configuration, starts them in order, stops them in reverse. It decides nothing.
+
+Long because it knows every part; there is one such file, so that no other has to.
+"""
 
 from __future__ import annotations
 

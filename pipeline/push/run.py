@@ -2,8 +2,10 @@
 
 What happens in what order, always on the event loop: results and feeds that are ready mark the run dirty; once per
 turn of the loop a pump takes records in, asks the core for actions and carries them out. Committing is its own walk
-(`settle_pointers`), because it waits for the broker. Every step asks ``may_act`` first: a worker its group has not
-heard of lately sends and commits nothing.
+(`push.commits.Committer`), because it waits for the broker. Every step asks ``may_act`` first: a worker its group has
+not heard of lately sends and commits nothing.
+
+Longer than files here mean to be: what follows what is the point of it, and reads best in one place.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Everything that changes what should run (rows of the subscriptions and runs tables, partitions assigned, a run that
 ends or cannot go on) only marks the worker dirty; one task, `_tend`, brings what runs in line with what should, one
 step at a time. Partitions taken away are the exception: sending for them stops at once, before any turn is waited
-for.
+for. All who take turns are in this one file, long as it is, so that a reader can check that no two of them race.
 """
 
 from __future__ import annotations
