@@ -56,8 +56,6 @@ MEANINGS: Mapping[str, Meaning] = {
     "subscription-not-found": Meaning(404, "No such subscription"),
     "too-large": Meaning(413, "Too large"),
     "topic-not-found": Meaning(404, "No such topic"),
-    "topic-recreated": Meaning(409, "The topic was deleted and created again"),
-    "undecodable": Meaning(422, "The record cannot be written as a request"),
     "unsupported-media-type": Meaning(415, "This content type or encoding is not taken"),
     "version-conflict": Meaning(412, "Somebody else changed it first"),
 }
