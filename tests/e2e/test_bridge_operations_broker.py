@@ -40,8 +40,11 @@ async def test_a_broker_restarted_under_load_loses_nothing_and_breaks_no_order(
     failed: set[str] = set()
 
     def answer(got: Got) -> tuple[int, float]:
-        """Every fifth event fails once, so that lanes wait and are read again while the broker is away."""
-        fails = (got.seq + int(got.key[1:])) % 5 == 0 and got.webhook_id not in failed
+        """Every fifth event of two keys fails once, so that lanes wait and are read again while the broker is away.
+
+        Two keys are too few for the breaker: were it to open, its probes would meet events that fail by design.
+        """
+        fails = got.key in ("k0", "k1") and got.seq % 5 == 0 and got.webhook_id not in failed
         failed.add(got.webhook_id)
         return 503 if fails else 204, SLOW_S
 
@@ -51,7 +54,7 @@ async def test_a_broker_restarted_under_load_loses_nothing_and_breaks_no_order(
         await sink.until(lambda s: len(s.ids) >= EVENTS // 4, 30)
         await own_kafka.stop()
         await own_kafka.start()
-        await sink.until(lambda s: len(s.ids) >= EVENTS, 40)
+        await sink.until(lambda s: len(s.ids) >= EVENTS, 60)
         rig.append(topic_name, KEYS, keys=KEYS, first=EVENTS // KEYS)
         await sink.until(lambda s: len(s.ids) >= EVENTS + KEYS, 30)
         await until_lag_0(node, timeout_s=20)
