@@ -12,15 +12,20 @@ import yaml
 
 from pipeline.errors import DeclarationInvalid
 from pipeline.topics.apply import apply, read_live
-from pipeline.topics.plan import Plan, plan
+from pipeline.topics.plan import Allowed, Plan, plan
 
 if TYPE_CHECKING:
     from pipeline.wiring import Node
 
 
-async def apply_topics(node: Node) -> Plan:
+async def plan_topics(node: Node, allowed: Allowed | None = None) -> Plan:
+    """What it takes to make the broker's topics as declared; ``allowed`` widens it beyond the safe changes."""
+    return plan(node.declared.values(), await read_live(node.admin, node.declared.values()), allowed)
+
+
+async def apply_topics(node: Node, allowed: Allowed | None = None) -> Plan:
     """Register the schemas, create missing topics, make the safe changes; what is refused is in the plan returned."""
-    made = plan(node.declared.values(), await read_live(node.admin, node.declared.values()))
+    made = await plan_topics(node, allowed)
     for subject, schema in node.schemas.items():
         await node.registry.register(subject, schema)
     await apply(node.admin, made)

@@ -10,7 +10,7 @@ from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with
 from pipeline.cli.show import show_rows
 
 if TYPE_CHECKING:
-    from pipeline.topics.plan import Plan
+    from pipeline.topics.plan import Allowed, Plan
     from pipeline.wiring import Node
 
 CHANGES, REFUSED = 2, 3
@@ -65,7 +65,13 @@ def plan_topics(
     retention_cut: RetentionCut = False,
 ) -> None:
     """What `apply` would do. Exit status 0: nothing, 2: changes, 3: some are refused."""
-    made = with_node(directory, bootstrap, lambda node: _plan(node, partition_increase, retention_cut))
+
+    async def work(node: Node) -> Plan:
+        from pipeline.cli import declared  # noqa: PLC0415 - keeps --help quick
+
+        return await declared.plan_topics(node, _allowed(partition_increase, retention_cut))
+
+    made = with_node(directory, bootstrap, work)
     _show(made, as_json)
     raise typer.Exit(REFUSED if made.refused else CHANGES if made.steps else 0)
 
@@ -81,25 +87,19 @@ def apply_topics(
     """Create what is missing and make the safe changes; register the schemas. Exit status 3: some were refused."""
 
     async def work(node: Node) -> Plan:
-        from pipeline.topics.apply import apply  # noqa: PLC0415 - keeps --help quick
+        from pipeline.cli import declared  # noqa: PLC0415 - keeps --help quick
 
-        made = await _plan(node, partition_increase, retention_cut)
-        for subject, schema in node.schemas.items():
-            await node.registry.register(subject, schema)
-        await apply(node.admin, made)
-        return made
+        return await declared.apply_topics(node, _allowed(partition_increase, retention_cut))
 
     made = with_node(directory, bootstrap, work)
     _show(made, as_json)
     raise typer.Exit(REFUSED if made.refused else 0)
 
 
-async def _plan(node: Node, partition_increase: bool, retention_cut: bool) -> Plan:
-    from pipeline.topics.apply import read_live  # noqa: PLC0415 - keeps --help quick
-    from pipeline.topics.plan import Allowed, plan  # noqa: PLC0415 - the same
+def _allowed(partition_increase: bool, retention_cut: bool) -> Allowed:
+    from pipeline.topics.plan import Allowed  # noqa: PLC0415 - keeps --help quick
 
-    allowed = Allowed(partition_increase=partition_increase, retention_cut=retention_cut)
-    return plan(node.declared.values(), await read_live(node.admin, node.declared.values()), allowed)
+    return Allowed(partition_increase=partition_increase, retention_cut=retention_cut)
 
 
 def _show(made: Plan, as_json: bool) -> None:

@@ -102,6 +102,9 @@ class FakeCatalog:
         found = self.log.topics.get(topic)
         return found.topic_id if found else None
 
+    def forget(self, topic: str) -> None:
+        """It remembers nothing."""
+
 
 class FakeOffsets:
     """Consumer groups without members; ``active`` names those that a native client holds."""

@@ -36,6 +36,7 @@ class FakeNode:
         self.subscriptions, self.cursors, self.runs = house.subscriptions, house.cursors, house.runs
         self.redrives, self.replays, self.dead_letters = house.redrives, house.replays, house.letters
         self.reader, self.view, self.admin, self.offsets = house.reader, house.view, house.admin, house.offsets
+        self.catalog = house.catalog
         self.declared: dict[str, Topic] = {}
         self.schemas: dict[str, str] = {}
 
