@@ -56,7 +56,7 @@ def test_an_unknown_key_is_named_itself_with_the_nearest_known_one(
         ({**OK, "in_flight_max": "9"}, "/in_flight_max", "9", "a whole number"),
         ({**OK, "rate_per_s": "fast"}, "/rate_per_s", "fast", "a number or nothing"),
         ({**OK, "retry": {"schedule_s": [1, "x"]}}, "/retry/schedule_s/1", "x", "a number"),
-        ({**OK, "format": "xml"}, "/format", "xml", "one of binary, structured, raw"),
+        ({**OK, "format": "xml"}, "/format", "xml", "one of binary, structured, raw, batch, thin"),
         ({**OK, "signing": {"v1": "yes"}}, "/signing/v1", "yes", "true or false"),
         ({**OK, "filters": ["x"]}, "/filters/0", "x", "an object"),
         ({**OK, "endpoint": None}, "/endpoint", "None", "an object"),

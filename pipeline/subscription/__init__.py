@@ -1,0 +1,36 @@
+"""A subscription as declared and as stored, and the bounded readings of it."""
+
+from pipeline.subscription.declared import Subscription, check_start, subscription_from
+from pipeline.subscription.endpoint import (
+    AUTH_SECRETS,
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    Endpoint,
+    MtlsAuth,
+    NoAuth,
+    OAuth2Auth,
+)
+from pipeline.subscription.policy import Batch, RetryPolicy, Signing
+from pipeline.subscription.stored import SealedSecrets, StoredRun, StoredSubscription, secret_context
+
+__all__ = [
+    "AUTH_SECRETS",
+    "Auth",
+    "BasicAuth",
+    "Batch",
+    "BearerAuth",
+    "Endpoint",
+    "MtlsAuth",
+    "NoAuth",
+    "OAuth2Auth",
+    "RetryPolicy",
+    "SealedSecrets",
+    "Signing",
+    "StoredRun",
+    "StoredSubscription",
+    "Subscription",
+    "check_start",
+    "secret_context",
+    "subscription_from",
+]

@@ -1,0 +1,63 @@
+"""Rows of the subscriptions and runs tables: a declaration with its secrets and its state, a bounded reading."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pipeline.subscription.declared import Subscription
+
+
+class SealedSecrets(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Secrets, each sealed (``sealing.py``) under the key its text names.
+
+    ``v1``, ``v1a``: signing secrets, newest first; all but the first sign until ``retire_at_ms`` (unix milliseconds),
+    so that receivers can change over. ``auth``: the endpoint's credential. ``headers``: its secret headers.
+    """
+
+    v1: tuple[str, ...] = ()
+    v1a: tuple[str, ...] = ()
+    retire_at_ms: int = 0
+    auth: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class StoredSubscription(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the subscriptions table.
+
+    ``state``: ``active``, ``paused`` (by an operator), ``gone`` (the endpoint answered 410) or ``blocked``
+    (``reason`` says why; an operator must decide). ``generation`` goes up by one with every change an
+    operator makes, so that workers know to begin afresh. ``allowed_rate_per_min`` is what the endpoint granted in the
+    CloudEvents handshake; None: no bound.
+    """
+
+    spec: Subscription
+    secrets: SealedSecrets = msgspec.field(default_factory=SealedSecrets)
+    state: Literal["active", "paused", "gone", "blocked"] = "active"
+    reason: str = ""
+    generation: int = 0
+    allowed_rate_per_min: int | None = None
+
+
+class StoredRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One row of the runs table: a bounded reading (replay or redrive) of a subscription.
+
+    ``window`` maps topic to ``{partition: (from, until)}``: next offsets, ``until`` exclusive, frozen when
+    the run was made. ``reasons`` and ``ids`` select dead letters (both empty: all of them).
+    """
+
+    id: str
+    subscription: str
+    kind: Literal["replay", "redrive"]
+    window: dict[str, dict[int, tuple[int, int]]]
+    reasons: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    rate_per_s: float | None = None
+    state: Literal["active", "paused", "done", "cancelled"] = "active"
+    created_at: str = ""
+
+
+def secret_context(subscription: str) -> bytes:
+    """What a subscription's secrets are sealed to: a sealed text moved to another row does not open."""
+    return f"subscription/{subscription}".encode()
