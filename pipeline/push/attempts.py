@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from pipeline.delivery.verdict import Verdict
+from pipeline.push.clock import SYSTEM_CLOCK, Clock
 from pipeline.record import Record
 
 TABLE = "attempts"
@@ -42,11 +42,18 @@ class AttemptWriter:
     """Writes the attempts of one run. It works once per delivery: 0.7 µs, where formatting by hand took 1.3."""
 
     def __init__(
-        self, journal: Appends, topic: str, subscription: str, run_id: str | None, id_prefix: Callable[[str], str]
+        self,
+        journal: Appends,
+        topic: str,
+        subscription: str,
+        run_id: str | None,
+        id_prefix: Callable[[str], str],
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._write, self._topic = journal.write, topic
         self._subscription, self._key, self._run = subscription, subscription.encode(), run_id
-        self._id_prefix = id_prefix
+        self._id_prefix, self._wall = id_prefix, clock.wall
         self._prefixes: dict[str, str] = {}
         self._encode = msgspec.json.Encoder().encode
 
@@ -64,7 +71,7 @@ class AttemptWriter:
             status,
             verdict.kind._value_,
             int(elapsed_s * 1000),
-            int(time.time() * 1000),
+            int(self._wall() * 1000),
             self._run,
             verdict.summary,
         )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from pipeline.delivery.pointer import Pointer
+from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.identity import check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.pointers import Finding, PointerKeeper
 from pipeline.push.reading import Place
-from pipeline.push.run import Run, wall_minus_monotonic
+from pipeline.push.run import Run
 
 
 class Settled(NamedTuple):
@@ -51,7 +51,7 @@ class Committer:
 
         Raises LogError, and `TopicRecreated` when pointers are missing because their topic is another one now.
         """
-        now = time.monotonic()
+        now = self._parts.clock.monotonic()
         places = [place for place in self._run.places if place in self.keeper.last]
         if not places or not self._may_act(now):
             return Settled({}, [], [])
@@ -65,7 +65,7 @@ class Committer:
             check_identity(found, self._topic_ids)
             missing = [place for place in missing if place[0] in found]
         self._checked_at = now
-        if not self._may_act(time.monotonic()):
+        if not self._may_act(self._parts.clock.monotonic()):
             return Settled({}, newer, [])
         self._run.changed = False
         changed = self._changed_pointers(now, {*missing, *stale})
@@ -86,7 +86,7 @@ class Committer:
 
     def _changed_pointers(self, now: float, overwritten: Collection[Place]) -> dict[Place, Pointer]:
         """The pointers that differ from what was last written, were ``overwritten`` since, or want a touch."""
-        wall = wall_minus_monotonic()
+        wall = wall_minus_monotonic(self._parts.clock)
         out: dict[Place, Pointer] = {}
         for place in self._run.places:
             last = self.keeper.last.get(place)

@@ -21,6 +21,7 @@ from pipeline.kafka.producer import Producer
 from pipeline.kafka.table import LogTable
 from pipeline.kafka.view import LogView
 from pipeline.names import DEFAULT_NAMESPACE
+from pipeline.push.clock import SYSTEM_CLOCK, Clock
 from pipeline.sealing import KeyRing
 from pipeline.webhook.settings import SenderSettings
 
@@ -89,3 +90,4 @@ class WorkerParts(NamedTuple):
     hooks: Hooks
     defaults: Callable[[str], tuple[str, str]]
     sending: SenderSettings = SenderSettings()
+    clock: Clock = SYSTEM_CLOCK

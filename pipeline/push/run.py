@@ -11,8 +11,6 @@ Longer than files here mean to be: what follows what is the point of it, and rea
 from __future__ import annotations
 
 import asyncio
-import random
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 
@@ -27,6 +25,7 @@ from pipeline.push import attempts, audit
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
 from pipeline.push.burial import Burial
+from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.intake import Intake
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
@@ -54,7 +53,7 @@ class Run:
         on_stop: Callable[[str, str], None],
     ) -> None:
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
-        self._may_act, self._on_stop = may_act, on_stop
+        self._may_act, self._on_stop, self._clock = may_act, on_stop, parts.clock
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(
             parts.view, reading, self.core, on_ready=self.wake, on_gap=self._missed, on_broken=self._broken
@@ -67,6 +66,7 @@ class Run:
             reading.spec.name,
             reading.run_id,
             id_prefix,
+            clock=parts.clock,
         )
         self._on_attempt = parts.hooks.on_attempt
         self._as_it_lies = not reading.redrives
@@ -91,7 +91,7 @@ class Run:
         self.intake.open(place, pointer.offset, pointer.finished)
 
     def _assign(self, place: Place, pointer: Pointer) -> None:
-        wall = wall_minus_monotonic()
+        wall = wall_minus_monotonic(self._clock)
         counts = {offset: (n, first_at - wall) for offset, (n, first_at) in pointer.attempts.items()}
         prefix = parked_key(self.reading.group, place, b"")
         parked = {
@@ -149,7 +149,7 @@ class Run:
             self._on_stop("blocked", f"internal: {error!r}")
 
     def _work(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self.core.tick(now)
         self.intake.take(self._settings.take_records_max)
         if self._may_act(now):
@@ -195,7 +195,7 @@ class Run:
         """Nothing here says anything of the endpoint, so it is no failed attempt: it waits until it can be one."""
         while lane.part.live:
             try:
-                if self._may_act(time.monotonic()):
+                if self._may_act(self._clock.monotonic()):
                     if await self._read_again(lane) is not None and lane.part.live:
                         self._send(lane)
                     return
@@ -214,7 +214,7 @@ class Run:
             return None
         if record is None:
             self._missed((topic, partition), offset, offset + 1)
-            self.core.vanished(lane, time.monotonic())
+            self.core.vanished(lane, self._clock.monotonic())
             self.wake()
             return None
         self.core.payload(lane, record)
@@ -224,15 +224,15 @@ class Run:
         """An attempt ended. Called by the sender once per send."""
         if not lane.part.live:
             return
-        now = time.monotonic()
+        now = self._clock.monotonic()
         attempt, head = lane.attempts + 1, lane.head
         if type(result) is Reply and 200 <= result.status < 300:
             status, verdict = result.status, DELIVERED
             self.core.succeeded(lane, now)
         else:
             status = result.status if isinstance(result, Reply) else 0
-            verdict = verdict_of(result, self._reject_status, time.time())
-            self.core.failed(lane, verdict, now, random.random())  # noqa: S311 - jitter is no secret
+            verdict = verdict_of(result, self._reject_status, self._clock.wall())
+            self.core.failed(lane, verdict, now, self._clock.draw())
         self._on_attempt(self.reading.group, status, result.elapsed_s)
         if self._settings.record_attempts and not isinstance(head, int):
             sent = head if self._as_it_lies else self.reading.delivery(head)
@@ -247,10 +247,10 @@ class Run:
                 return
             if self.reading.spec.on_dead_letter == "park" and lane.key is not None:
                 await self._park(lane, lane.key)
-            reason = await self._burial.bury(record, lane, time.monotonic(), wall_minus_monotonic())
+            reason = await self._burial.bury(record, lane, self._clock.monotonic(), wall_minus_monotonic(self._clock))
         except PipelineError as error:
             self._parts.hooks.on_bury_failed(self.reading.group, error)
-            self.core.bury_failed(lane, time.monotonic())
+            self.core.bury_failed(lane, self._clock.monotonic())
         else:
             self._parts.hooks.on_buried(self.reading.group, reason)
             self.reading.unreadable.pop(record.position, None)
@@ -303,11 +303,6 @@ def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
         held_bytes_max=settings.held_bytes_max,
         positions_max=settings.positions_max,
     )
-
-
-def wall_minus_monotonic() -> float:
-    """What turns monotonic seconds into unix seconds just now."""
-    return time.time() - time.monotonic()
 
 
 def parked_key(group: str, place: Place, key: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 
 from pipeline.errors import PipelineError
@@ -51,10 +50,10 @@ class RunKeeper:
             counts[topic] = state.partitions
             self.topic_ids.setdefault(topic, state.topic_id)
         await self._widen_dead_letters(1 + max(number for _, number in wanted))
-        loaded = await self.keeper.load(wanted, counts, int(time.time() * 1000))
+        loaded = await self.keeper.load(wanted, counts, int(self._parts.clock.wall() * 1000))
         for place, pointer in loaded.pointers.items():
             if self._still_owned(place):
-                self._committer.begun(place, time.monotonic())
+                self._committer.begun(place, self._parts.clock.monotonic())
                 self.run.begin(place, pointer)
             else:
                 self._committer.forget(place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from pipeline.push.parts import WorkerParts
@@ -25,7 +24,7 @@ def make_sender(reading: Reading, parts: WorkerParts, id_prefix: Callable[[str],
         guard=parts.guard,
         topic_prefixes=id_prefix,
         defaults=parts.defaults,
-        wall_clock=time.time,
+        wall_clock=parts.clock.wall,
         run_id=reading.run_id,
         settings=parts.sending,
     )

@@ -9,7 +9,6 @@ for. All who take turns are in this one file, long as it is, so that a reader ca
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 
 from pipeline.errors import BrokerUnavailable, LogError, PipelineError
@@ -25,6 +24,7 @@ from pipeline.push.runkeeper import RunKeeper
 from pipeline.push.senders import make_sender
 from pipeline.push.stops import Stops
 from pipeline.push.wanted import Wanted
+from pipeline.webhook.sender import Sender
 from pipeline.webhookid import id_prefix
 
 RETRY_S = 1.0
@@ -34,10 +34,19 @@ COMMIT_SHARE = 0.05
 
 
 class Worker:
-    """One bridge worker. Start it on a running loop; `stop` drains and commits."""
+    """One bridge worker. Start it on a running loop; `stop` drains and commits. ``join`` and ``sender_of`` are there
+    for the simulation, which stands in for broker and endpoints.
+    """
 
-    def __init__(self, parts: WorkerParts, settings: BridgeSettings) -> None:
-        self._parts, self._settings = parts, settings
+    def __init__(
+        self,
+        parts: WorkerParts,
+        settings: BridgeSettings,
+        *,
+        join: Callable[..., Membership] = Membership,
+        sender_of: Callable[[Reading, WorkerParts, Callable[[str], str]], Sender] = make_sender,
+    ) -> None:
+        self._parts, self._settings, self._sender_of = parts, settings, sender_of
         self._owned: set[Place] = set()
         self._keepers: dict[str, RunKeeper] = {}
         self._wanted = Wanted(
@@ -60,8 +69,8 @@ class Worker:
         self._turn = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._unwatch: list[Callable[[], None]] = []
-        self._topics_checked_at = time.monotonic()
-        self.membership = Membership(
+        self._topics_checked_at = self._parts.clock.monotonic()
+        self.membership = join(
             parts.kafka,
             f"{settings.namespace}._bridge",
             MembershipSettings(session_timeout_s=settings.session_timeout_s, drain_s=settings.drain_s),
@@ -188,7 +197,7 @@ class Worker:
             await self._parts.catalog.get(topic)
         run = Run(
             reading,
-            make_sender(reading, self._parts, self._id_prefix),
+            self._sender_of(reading, self._parts, self._id_prefix),
             self._parts,
             self._settings,
             may_act=self.membership.may_act,
@@ -241,11 +250,11 @@ class Worker:
             await asyncio.sleep(pause_s)
             walked = 0
             for keeper in list(self._keepers.values()):
-                if keeper.is_due(time.monotonic()):
+                if keeper.is_due(self._parts.clock.monotonic()):
                     walked += 1
                     await self._settle_safely(keeper)
             pause_s = max(self._settings.commit_interval_s, walked * COMMIT_COST_S / COMMIT_SHARE)
-            if time.monotonic() - self._topics_checked_at >= self._settings.topic_check_s:
+            if self._parts.clock.monotonic() - self._topics_checked_at >= self._settings.topic_check_s:
                 await self._check_topics()
 
     async def _settle_safely(self, keeper: RunKeeper) -> None:
@@ -280,7 +289,7 @@ class Worker:
 
     async def _check_topics(self) -> None:
         """A topic deleted and made again has another id: offsets of the old one mean nothing there."""
-        self._topics_checked_at = time.monotonic()
+        self._topics_checked_at = self._parts.clock.monotonic()
         keepers = list(self._keepers.values())
         try:
             found = await self._parts.admin.describe({topic for keeper in keepers for topic in keeper.topic_ids})
