@@ -191,12 +191,31 @@ class Core:
 
     # -- results in --------------------------------------------------------------------------------------------------
 
-    def succeeded(self, lane: Lane, now: float) -> None:
-        """The attempt was delivered (2xx)."""
+    def followers(self, lane: Lane, events_max: int, bytes_max: int) -> list[Record]:
+        """Up to ``events_max`` events of ``bytes_max`` bytes behind the head of ``lane``, in order, that may go in the
+        same request; `succeeded` counts them, `failed` leaves them where they are. Those whose payloads are not in
+        memory, or that failed before, end the row: they are heads first.
+        """
+        found: list[Record] = []
+        for item in lane.queue or ():
+            if len(found) >= events_max or isinstance(item, int) or item.offset in lane.part.attempts:
+                break
+            bytes_max -= payload_bytes(item)
+            if bytes_max < 0:
+                break
+            found.append(item)
+        return found
+
+    def succeeded(self, lane: Lane, now: float, count: int = 1) -> None:
+        """The attempt was delivered (2xx): the lane's head and the ``count - 1`` events behind it."""
         if lane.part.live:
             self._pace.end(lane, now)
             self.breaker.succeeded()
             self.limiter.succeeded()
+            for _ in range(count - 1):
+                self._settle_head(lane)
+                if not lane.next_head():
+                    raise ValueError(f"{count} events delivered of a lane that has fewer")
             self._settle(lane)
 
     def failed(self, lane: Lane, verdict: Verdict, now: float, draw: float) -> None:
@@ -248,6 +267,13 @@ class Core:
         lane.part.in_flight -= 1
 
     def _settle(self, lane: Lane) -> None:
+        self._settle_head(lane)
+        if lane.next_head():
+            self._dead_ends.begin_head(lane)
+        elif lane.key is not None:
+            del lane.part.lanes[lane.key]
+
+    def _settle_head(self, lane: Lane) -> None:
         part, head = lane.part, lane.head
         self.settled += 1
         offset = head if isinstance(head, int) else head.offset
@@ -255,10 +281,6 @@ class Core:
         if part.attempts:
             part.attempts.pop(offset, None)
         part.hold(-lane.head_bytes)
-        if lane.next_head():
-            self._dead_ends.begin_head(lane)
-        elif lane.key is not None:
-            del part.lanes[lane.key]
 
     # -- how far the cursor may go -----------------------------------------------------------------------------------
 

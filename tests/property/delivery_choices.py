@@ -33,7 +33,9 @@ VERDICTS = {
 CHANGES = st.sampled_from(
     ["drain", "revoke", "handed over", "handed over", "crashed", "crashed and restored", "moved", "compacted"]
 )
-OUTCOMES = st.sampled_from(["ok"] * 4 + ["reject"] * 2 + ["fail"] * 2 + ["asked", "asked nothing", "vanished"])
+OUTCOMES = st.sampled_from(
+    ["ok"] * 4 + ["batch"] * 2 + ["reject"] * 2 + ["fail"] * 2 + ["asked", "asked nothing", "vanished"]
+)
 DOWN = ("fail", "fail", "hangs", "fail", "asked", "fail", "fail")
 LATE = st.sampled_from(["ok", "fail", "gone", "payload", "vanished", "buried", "bury failed"])
 RESULTS = st.lists(st.tuples(PICKS, OUTCOMES), min_size=1, max_size=8)

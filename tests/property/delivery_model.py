@@ -7,7 +7,7 @@ queues: an attempt the core begins is compared with the rules, never predicted.
 from __future__ import annotations
 
 from pipeline.delivery.core import Core, CoreSettings
-from pipeline.delivery.lanes import Lane
+from pipeline.delivery.lanes import Lane, payload_bytes
 from pipeline.delivery.pointer import Pointer, read_pointer
 from pipeline.delivery.verdict import Verdict, VerdictKind
 from pipeline.record import Record
@@ -143,11 +143,28 @@ class Model:
             self.probe = None
         return self.outstanding.pop(lane)
 
-    def succeed(self, lane: Lane) -> None:
+    def followers(self, lane: Lane, events_max: int, bytes_max: int) -> int:
+        """How many events may go in the same request; each is checked to be the next of its key."""
+        tenure = self.outstanding[lane].tenure
+        followers = self.core.followers(lane, events_max, bytes_max)
+        assert len(followers) <= events_max
+        assert sum(payload_bytes(record) for record in followers) <= bytes_max
+        if lane.key is not None:
+            behind = [at for at, other in tenure.unsettled.items() if self.lane_key(other) == lane.key]
+            assert [record.offset for record in followers] == behind[1 : 1 + len(followers)], "not the next of its key"
+        assert not any(record.offset in tenure.attempts or record.offset in tenure.held for record in followers)
+        return len(followers)
+
+    def succeed(self, lane: Lane, events_max: int = 0, bytes_max: int = 0) -> None:
+        """Delivered, with as many events behind it as the limits allow, in one request."""
+        count = 1 + self.followers(lane, events_max, bytes_max)
         left = self._end(lane)
         self.probe = self.last_probe = None
-        self.core.succeeded(lane, self.now)
-        left.tenure.settle(left.offset)
+        key = None if lane.key is None else self.lane_key(left.tenure.unsettled[left.offset])
+        mine = [at for at, other in left.tenure.unsettled.items() if key is not None and self.lane_key(other) == key]
+        self.core.succeeded(lane, self.now, count)
+        for offset in mine[:count] or [left.offset]:
+            left.tenure.settle(offset)
         self.failing.clear()
         self.asked_until = 0.0
         assert self.core.breaker.state.value == "closed"

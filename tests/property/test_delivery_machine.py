@@ -107,12 +107,12 @@ class DeliveryMachine(RuleBasedStateMachine):
             self.every_rule_holds()
             self.model.now = self.model.core.next_wakeup(self.model.now) or self.model.now
 
-    @rule(turns=st.integers(2, 6), how=st.sampled_from(["ok", "reject"]))
+    @rule(turns=st.integers(2, 6), how=st.sampled_from(["ok", "batch", "reject"]))
     def endpoint_takes_or_rejects_everything(self, turns: int, how: str) -> None:
         for _ in range(turns):
             self.model.act()
             for lane, left in list(self.model.outstanding.items()):
-                self._end(lane, how if left.kind == "send" else "ok", 0.0)
+                self._end(lane, how if left.kind == "send" else "ok", 0.5)
 
     @rule(draw=DRAWS, rare=st.integers(0, 5))
     def endpoint_is_gone(self, draw: float, rare: int) -> None:
@@ -128,7 +128,9 @@ class DeliveryMachine(RuleBasedStateMachine):
                 return model.vanish(lane)
             model.read_again(lane)
         if model.outstanding[lane].kind == "bury":
-            return model.bury_acknowledged(lane) if result == "ok" else model.bury_failed(lane)
+            return model.bury_acknowledged(lane) if result in ("ok", "batch") else model.bury_failed(lane)
+        if result == "batch":
+            return model.succeed(lane, events_max=2 + int(draw * 4), bytes_max=int(draw * 200))
         if result in ("ok", "vanished"):
             return model.succeed(lane)
         return model.fail(lane, VERDICTS[result], draw)

@@ -1,0 +1,65 @@
+"""Followers: the events behind a lane's head that may be delivered in the same request."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.delivery.lanes import payload_bytes
+from tests.unit.delivery.making import FAILED, record
+from tests.unit.delivery.test_core import core, send_one, sent
+
+
+def test_followers_are_the_next_events_of_the_key_in_order() -> None:
+    run = core(record(0), record(1, b"other"), record(2), record(3), record(4))
+    lane = run.actions(0.0).sends[0]
+    assert [event.offset for event in run.followers(lane, 2, 10_000)] == [2, 3]
+
+
+def test_followers_keep_within_their_bytes() -> None:
+    run = core(record(0), record(1), record(2))
+    lane = send_one(run)
+    assert [event.offset for event in run.followers(lane, 9, payload_bytes(record(1)))] == [1]
+    assert run.followers(lane, 9, payload_bytes(record(1)) - 1) == []
+
+
+def test_followers_end_where_the_payload_is_not_in_memory() -> None:
+    run = core(record(0), record(1))
+    lane = send_one(run)
+    run.failed(lane, FAILED, 0.0, 0.0)
+    lane = send_one(run, 100.0)
+    run.receive(0, [record(2)], 3)
+    assert run.followers(lane, 9, 10_000) == []
+
+
+def test_an_event_that_failed_under_an_earlier_owner_is_nobodys_follower() -> None:
+    run = core()
+    run.revoke(0)
+    run.assign(0, 0, attempts={1: (1, -1.0)})
+    run.receive(0, [record(0), record(1), record(2)], 3)
+    assert run.followers(send_one(run), 9, 10_000) == []
+
+
+def test_one_success_settles_the_head_and_its_followers() -> None:
+    run = core(record(0), record(1), record(2), record(3))
+    run.succeeded(send_one(run), 0.1, 3)
+    assert (run.settled, run.commit_of(0).offset) == (3, 3)
+    assert sent(run) == [3]
+
+
+def test_a_batch_that_takes_the_whole_lane_ends_it() -> None:
+    run = core(record(0), record(1))
+    run.succeeded(send_one(run), 0.1, 2)
+    assert (run.commit_of(0).offset, run.held_bytes, sent(run)) == (2, 0, [])
+
+
+def test_a_failed_batch_counts_for_its_head_only() -> None:
+    run = core(record(0), record(1))
+    run.failed(send_one(run), FAILED, 0.0, 0.0)
+    assert run.commit_of(0).attempts == {0: (1, 0.0)}
+    assert sent(run, 100.0) == [0]
+
+
+def test_more_than_the_lane_has_cannot_be_delivered() -> None:
+    run = core(record(0), record(1))
+    with pytest.raises(ValueError, match="3 events delivered of a lane that has fewer"):
+        run.succeeded(send_one(run), 0.1, 3)
