@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -15,34 +17,59 @@ from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.producer import Producer
 from pipeline.record import Position
 
+STEP_S = 0.005
+
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """So many ``events`` of ``event_bytes``, on ``keys`` keys and ``partitions`` partitions."""
+    """So many ``events`` of ``event_bytes``, on ``keys`` keys (that begin with ``prefix``) and ``partitions``
+    partitions.
+    """
 
     events: int = 100_000
     event_bytes: int = 1024
     keys: int = 10_000
     partitions: int = 12
     topic: str = "bench"
+    prefix: str = "k"
 
 
-def records(work: Work) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each event."""
+def records(work: Work, *, timed: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each event; ``timed``: the value says when it was made."""
     order = list(range(work.keys))
     chance = random.Random(1)
     for number in range(work.events):
         if number % work.keys == 0:
             chance.shuffle(order)
-        key = b"k%d" % order[number % work.keys]
-        head = b'{"key":"%b","seq":%d,"pad":"' % (key, number // work.keys)
+        key = b"%b%d" % (work.prefix.encode(), order[number % work.keys])
+        at = b'"at":%d,' % time.time_ns() if timed else b""
+        head = b'{"key":"%b","seq":%d,%b"pad":"' % (key, number // work.keys, at)
         yield key, head + b"x" * max(0, work.event_bytes - len(head) - 2) + b'"}'
 
 
 async def fill(servers: str, work: Work) -> None:
-    """Make the topic and write everything. Raises the first `PipelineError` of an append."""
+    """Make the topic where it is missing and write everything. Raises the first `PipelineError` of an append."""
+    async with _appending(servers, work) as append:
+        for key, value in records(work):
+            await append(key, value)
+
+
+async def pace(servers: str, work: Work, per_s: float) -> None:
+    """`fill` at a steady rate, each event saying when it was made."""
+    async with _appending(servers, work) as append:
+        began, source = time.monotonic(), records(work, timed=True)
+        for number in range(work.events):
+            while number >= (time.monotonic() - began) * per_s:  # noqa: ASYNC110 - it is the clock that is waited for
+                await asyncio.sleep(STEP_S)
+            await append(*next(source))
+
+
+@asynccontextmanager
+async def _appending(servers: str, work: Work) -> AsyncIterator[Callable[[bytes, bytes], Awaitable[None]]]:
+    """How to append to the work's topic; at the end everything is acknowledged, or the first failure raised."""
     settings = KafkaSettings(bootstrap_servers=servers, client_id="bench")
     admin, producer = Admin(settings), Producer(settings, Hooks())
-    await admin.create(work.topic, partitions=work.partitions)
+    if work.topic not in await admin.describe([work.topic]):
+        await admin.create(work.topic, partitions=work.partitions)
     await producer.start()
     failed: list[PipelineError] = []
 
@@ -50,9 +77,11 @@ async def fill(servers: str, work: Work) -> None:
         if isinstance(result, PipelineError):
             failed.append(result)
 
-    for key, value in records(work):
+    async def append(key: bytes, value: bytes) -> None:
         while not producer.append_soon(work.topic, key=key, value=value, done=done):  # noqa: ASYNC110 - no event for room
             await asyncio.sleep(0.01)
+
+    yield append
     await producer.stop(60.0)
     admin.close()
     if failed:

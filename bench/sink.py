@@ -1,55 +1,102 @@
-"""A fast endpoint in a process of its own: answers 204 at once and judges order by what the bodies say.
+"""Endpoints in a process of their own: fast, slow and broken ones, each judging order by what the bodies say.
 
     python -m bench.sink         prints its URL; ends when its standard input does
 
+The first step of a path says how the endpoint behaves, so one process plays many (`/ok/1`, `/ok/2`, …):
+
+    /…                    204 at once             /delay/20             204 after 20 ms
+    /odd503               503 for odd keys        /oddhang/5000         odd keys answered after 5 s
+    /hang                 no answer, ever         /drip                 one byte of an answer a second
+    /reset                connection reset        /huge                 200 with a body of 100 MB
+
 Bodies begin ``{"key":"k17","seq":3,``: per key the sequence numbers must come 0, 1, 2, … A number seen before is a
-duplicate, any other unexpected one an order violation. GET answers the counts as JSON.
+duplicate, any other unexpected one an order violation. ``"at":`` (unix nanoseconds) right behind makes latencies known.
+GET answers a path's counts as JSON, and with ``?reset`` counts from zero again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import sys
 import time
+from collections import defaultdict
 from typing import cast
 
 import uvloop
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
+DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 LENGTH = b"content-length:"
+HUGE_BYTES = 100_000_000
+DRIP_S = 1.0
+ODD = frozenset((b"1", b"3", b"5", b"7", b"9"))
+LATENCIES_MAX = 1_000_000
 
 
 class Counts:
-    """What came: ``events`` without duplicates, times in monotonic seconds."""
+    """What came to one path: ``events`` without duplicates, ``good`` those of even keys. Times are
+    monotonic seconds, latencies milliseconds.
+    """
 
     def __init__(self) -> None:
         self.next_of: dict[bytes, int] = {}
-        self.events = self.duplicates = self.violations = self.unsigned = 0
-        self.first_at = self.last_at = 0.0
+        self.reset()
 
-    def note(self, key: bytes, seq: int) -> None:
+    def reset(self) -> None:
+        """Count from zero again; what is expected of each key stays."""
+        self.events = self.duplicates = self.violations = self.unsigned = self.requests = self.good = 0
+        self.first_at = self.last_at = self.last_good_at = 0.0
+        self.latencies_ms: list[float] = []
+
+    def note(self, key: bytes, seq: int, at_ns: int = 0) -> None:
+        """It was answered 2xx just now."""
         self.last_at = time.monotonic()
         self.first_at = self.first_at or self.last_at
+        if at_ns and len(self.latencies_ms) < LATENCIES_MAX:
+            self.latencies_ms.append((time.time_ns() - at_ns) / 1e6)
         expected = self.next_of.get(key, 0)
         if seq < expected:
             self.duplicates += 1
             return
         self.violations += seq != expected
         self.events += 1
+        if key[-1:] not in ODD:
+            self.good += 1
+            self.last_good_at = self.last_at
         self.next_of[key] = seq + 1
 
     def told(self) -> bytes:
-        seconds = self.last_at - self.first_at
-        told = {"events": self.events, "duplicates": self.duplicates, "violations": self.violations}
-        return json.dumps({**told, "unsigned": self.unsigned, "seconds": seconds}).encode()
+        latencies = sorted(self.latencies_ms)
+        return json.dumps(
+            {
+                "requests": self.requests,
+                "events": self.events,
+                "duplicates": self.duplicates,
+                "violations": self.violations,
+                "unsigned": self.unsigned,
+                "good": self.good,
+                "good_s": self.last_good_at - self.first_at,
+                "seconds": self.last_at - self.first_at,
+                "p50_ms": round(quantile(latencies, 0.5), 2),
+                "p99_ms": round(quantile(latencies, 0.99), 2),
+            }
+        ).encode()
+
+
+def quantile(ascending: list[float], share: float) -> float:
+    """0 where there is nothing."""
+    return ascending[min(int(len(ascending) * share), len(ascending) - 1)] if ascending else 0.0
 
 
 class Connection(asyncio.Protocol):
     """HTTP/1.1 as a bridge speaks it: a head, then as many bytes as it said."""
 
-    def __init__(self, counts: Counts) -> None:
-        self._counts, self._rest = counts, b""
+    def __init__(self, paths: dict[bytes, Counts]) -> None:
+        self._paths, self._rest = paths, b""
+        self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -58,8 +105,12 @@ class Connection(asyncio.Protocol):
         data = self._rest + data if self._rest else data
         while (end := data.find(b"\r\n\r\n")) >= 0:
             head = data[:end].lower()
+            path = head.split(b" ", 2)[1]
             if head.startswith(b"get "):
-                told = self._counts.told()
+                path, _, query = path.partition(b"?")
+                told = self._paths[path].told()
+                if query == b"reset":
+                    self._paths[path].reset()
                 self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
                 data = data[end + 4 :]
                 continue
@@ -67,14 +118,52 @@ class Connection(asyncio.Protocol):
             until = end + 4 + int(head[at:].split(b"\r\n", 1)[0])
             if len(data) < until:
                 break
-            self._take(head, data[end + 4 : until])
+            self._take(path, head, data[end + 4 : until])
             data = data[until:]
         self._rest = data
 
-    def _take(self, head: bytes, body: bytes) -> None:
-        self._counts.unsigned += b"webhook-signature: v1," not in head
-        self._counts.note(*key_and_seq(body))
-        self._transport.write(OK)
+    def _take(self, path: bytes, head: bytes, body: bytes) -> None:
+        counts = self._paths[path]
+        counts.requests += 1
+        counts.unsigned += b"webhook-signature: v1," not in head
+        kind, _, argument = path[1:].partition(b"/")
+        if kind in ENDLESS:
+            ENDLESS[kind](self)
+            return
+        odd = key_and_seq(body)[0][-1:] in ODD
+        if kind == b"odd503" and odd:
+            self._transport.write(DOWN)
+        elif kind == b"delay" or (kind == b"oddhang" and odd):
+            self._loop.call_later(int(argument) / 1000, self._accept, counts, body)
+        else:
+            self._accept(counts, body)
+
+    def _accept(self, counts: Counts, body: bytes) -> None:
+        if not self._transport.is_closing():
+            counts.note(*key_and_seq(body), sent_at_ns(body))
+            self._transport.write(OK)
+
+    def drip(self, left: bytes = b"HTTP/1.1 204 No Content\r\n") -> None:
+        if left and not self._transport.is_closing():
+            self._transport.write(left[:1])
+            self._loop.call_later(DRIP_S, self.drip, left[1:])
+
+    def reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._transport.abort()
+
+    def huge(self) -> None:
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % HUGE_BYTES)
+        self._transport.write(bytes(HUGE_BYTES))
+
+
+ENDLESS = {
+    b"hang": lambda _connection: None,
+    b"drip": Connection.drip,
+    b"reset": Connection.reset,
+    b"huge": Connection.huge,
+}
 
 
 def key_and_seq(body: bytes) -> tuple[bytes, int]:
@@ -84,10 +173,16 @@ def key_and_seq(body: bytes) -> tuple[bytes, int]:
     return body[8:quote], int(body[begin : body.index(b",", begin)])
 
 
+def sent_at_ns(body: bytes) -> int:
+    """Unix nanoseconds of ``{"key":"k17","seq":3,"at":…,``; 0 where the body does not say."""
+    at = body.find(b'"at":', 0, 64)
+    return int(body[at + 5 : body.index(b",", at)]) if at > 0 else 0
+
+
 async def serve() -> None:
-    counts = Counts()
+    paths: dict[bytes, Counts] = defaultdict(Counts)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(counts), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(paths), "127.0.0.1", 0)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
