@@ -9,9 +9,9 @@ from typing import Any
 from pipeline.errors import DeclarationInvalid
 from pipeline.filters import compile_filters
 from pipeline.guard import Guard
-from pipeline.subscription import Endpoint, RetryPolicy, Signing, Subscription, subscription_from
+from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription, subscription_from
 
-_PARTS = {"endpoint": Endpoint, "retry": RetryPolicy, "signing": Signing}
+_PARTS = {"batch": Batch, "endpoint": Endpoint, "retry": RetryPolicy, "signing": Signing}
 
 
 class DeclarationsInvalid(DeclarationInvalid):

@@ -14,14 +14,14 @@ import yaml
 from pipeline.cli.program import build_program
 from pipeline.config import Settings, known_keys
 from pipeline.gateway.problems import MEANINGS
-from pipeline.subscription import Endpoint, RetryPolicy, Signing, Subscription
+from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription
 from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
 from tests.unit.docs.cli_reference import commands, render
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-NESTED = {"endpoint": Endpoint, "retry": RetryPolicy, "signing": Signing}
+NESTED = {"batch": Batch, "endpoint": Endpoint, "retry": RetryPolicy, "signing": Signing}
 
 
 def page(name: str) -> str:

@@ -16,7 +16,7 @@ from pipeline.gateway.openapi import document
 from pipeline.gateway.problems import MEANINGS
 from pipeline.gateway.runs import RedriveBody, ReplayBody, SelectBody
 from pipeline.pull import CursorSpec, ReaderSettings
-from pipeline.subscription import Endpoint, RetryPolicy, Signing, Subscription
+from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription
 from tests.fakes.house import GatewayHouse
 
 DOCUMENT: dict[str, Any] = json.loads(document())
@@ -72,6 +72,7 @@ def test_bodies_have_the_members_of_their_values() -> None:
         (declared["endpoint"]["properties"], Endpoint),
         (declared["signing"]["properties"], Signing),
         (declared["retry"]["properties"], RetryPolicy),
+        (declared["batch"]["properties"], Batch),
         (SCHEMAS["CursorDeclaration"]["properties"], CursorSpec),
         (SCHEMAS["Commit"]["properties"], CommitBody),
         (SCHEMAS["ReplayAsked"]["properties"], ReplayBody),
