@@ -45,8 +45,8 @@ format: $(READY)  ## put the code into its form
 mutants: $(READY)  ## plant faults in the delivery core and see each caught
 	$(BIN)/python -m tests.mutation
 
-bench: $(READY)  ## what a delivery, an append and a poll cost here
-	$(BIN)/python -m bench
+bench: $(READY)  ## what a delivery costs here, and what the bridge withstands
+	$(BIN)/python -m bench all
 
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --group dev --generate-hashes \

@@ -1,6 +1,6 @@
 """What a delivery costs the bridge: CPU of its process, per event, beside the bridge one would write by hand.
 
-    python -m bench.bridge [--events 100000] [--naive-events 25000] [--rounds 2] [--json]
+    python -m bench.bridge [--events 100000] [--naive-events 25000] [--rounds 2] [--peer NAME=PROGRAM …] [--json]
 
 Every round starts the whole bridge (`pipeline bridge`) against a real Kafka and a fast endpoint, and waits until all
 events are through: signed, in order per key, attempts recorded, offsets committed. CPU is counted from the first
@@ -47,6 +47,10 @@ def main(argv: list[str] | None = None) -> int:
         results = []
         for number in range(args.rounds):
             results.append(ours(servers, work, Path(directory) / str(number), number))
+            for name, program in args.peer:
+                results.append(
+                    other(servers, work, Peer(name, [], Path(directory) / f"{name}-{number}.log", {}, program))
+                )
             if args.naive_events:
                 results.append(naive(servers, work, min(args.naive_events, args.events), Path(directory), number))
     show(results, work, as_json=args.json)
@@ -84,6 +88,13 @@ def naive(servers: str, work: Work, events: int, directory: Path, number: int) -
         return drained(Peer("naive", ["-m", "bench.naive"], directory / f"naive-{number}.log", names), url, events)
 
 
+def other(servers: str, work: Work, peer: Peer) -> Result:
+    """Somebody else's bridge, on the whole work."""
+    with sink() as url:
+        environment = {"BROKERS": servers, "TOPIC": work.topic, "GROUP": f"bench-{peer.log.stem}", "SINK": url}
+        return drained(peer._replace(environment=environment), url, work.events)
+
+
 def faults_of(result: Result, work: Work) -> list[str]:
     """What must not be, of the product."""
     wrong = {
@@ -110,8 +121,9 @@ def show(results: list[Result], work: Work, *, as_json: bool) -> None:
               f"{one.violations:>10}{one.duplicates:>7}{lag:>5}")  # fmt: skip
     best = {peer: min(one.cpu_us for one in results if one.peer == peer) for peer in {one.peer for one in results}}
     line = f"a delivery costs the bridge {best['pipeline']} µs of CPU: {1e6 / best['pipeline']:,.0f} per CPU-second"
-    if "naive" in best:
-        line += f"; {best['pipeline'] / best['naive']:.2f} of aiokafka + aiohttp ({best['naive']} µs)"
+    for peer in sorted(best.keys() - {"pipeline"}):
+        called = "aiokafka + aiohttp" if peer == "naive" else peer
+        line += f"; {best['pipeline'] / best[peer]:.2f} of {called} ({best[peer]} µs)"
     print(line)
 
 
@@ -139,10 +151,18 @@ def pipeline(directory: Path, *words: str) -> str:
     return done.stdout
 
 
+def _peer(text: str) -> tuple[str, str]:
+    name, _, program = text.partition("=")
+    if not name or not Path(program).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r}: a name, = and the path of a program, such as go=./gofloor")
+    return name, str(Path(program).resolve())
+
+
 def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--naive-events", type=int, default=25_000, help="0: without the peer")
+    parser.add_argument("--peer", type=_peer, action="append", default=[], metavar="NAME=PROGRAM")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args(argv)

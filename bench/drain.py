@@ -28,12 +28,15 @@ SETTLE_S = 1.0
 
 
 class Peer(NamedTuple):
-    """A bridge to run: arguments of our interpreter, where its output goes, what is added to its environment."""
+    """A bridge to run: arguments of our interpreter (or of another ``program``), where its output goes, what is added
+    to its environment.
+    """
 
     name: str
     words: list[str]
     log: Path
     environment: Mapping[str, str] = {}
+    program: str = sys.executable
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ def drained(peer: Peer, url: str, events: int) -> Result:
     """Run it until the endpoint has ``events``. Raises RuntimeError with its last words when it does not get there."""
     environment = {"PYTHONPATH": str(ROOT), **peer.environment}
     with on_core(BRIDGE_CORE):
-        command = Command(words=[sys.executable, *peer.words], output=peer.log, grace_s=30, environment=environment)
+        command = Command(words=[peer.program, *peer.words], output=peer.log, grace_s=30, environment=environment)
         child = Child(command)
     try:
         spent = _watched(child, url, events)

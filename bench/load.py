@@ -18,6 +18,8 @@ from pipeline.kafka.producer import Producer
 from pipeline.record import Position
 
 STEP_S = 0.005
+# A new producer's first appends take longer than those that follow: they say no time.
+WARM_S = 1.0
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,15 +35,15 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = "k"
 
 
-def records(work: Work, *, timed: bool = False) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each event; ``timed``: the value says when it was made."""
+def records(work: Work, *, timed_from: float | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of each event; those made after ``timed_from`` (monotonic seconds) say when."""
     order = list(range(work.keys))
     chance = random.Random(1)
     for number in range(work.events):
         if number % work.keys == 0:
             chance.shuffle(order)
         key = b"%b%d" % (work.prefix.encode(), order[number % work.keys])
-        at = b'"at":%d,' % time.time_ns() if timed else b""
+        at = b'"at":%d,' % time.time_ns() if timed_from is not None and time.monotonic() > timed_from else b""
         head = b'{"key":"%b","seq":%d,%b"pad":"' % (key, number // work.keys, at)
         yield key, head + b"x" * max(0, work.event_bytes - len(head) - 2) + b'"}'
 
@@ -56,7 +58,8 @@ async def fill(servers: str, work: Work) -> None:
 async def pace(servers: str, work: Work, per_s: float) -> None:
     """`fill` at a steady rate, each event saying when it was made."""
     async with _appending(servers, work) as append:
-        began, source = time.monotonic(), records(work, timed=True)
+        began = time.monotonic()
+        source = records(work, timed_from=began + WARM_S)
         for number in range(work.events):
             while number >= (time.monotonic() - began) * per_s:  # noqa: ASYNC110 - it is the clock that is waited for
                 await asyncio.sleep(STEP_S)
