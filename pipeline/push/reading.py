@@ -13,6 +13,7 @@ from pipeline.errors import FormatUnreadable, InputError
 from pipeline.filters import compile_filters
 from pipeline.format.headers import event_from_kafka
 from pipeline.names import dead_letter_topic_of, group_of
+from pipeline.push.bounded import row_for, spec_for
 from pipeline.record import Position, Record
 from pipeline.subscription import StoredRun, StoredSubscription
 
@@ -29,16 +30,18 @@ class Reading:
     def __init__(
         self, namespace: str, row: StoredSubscription, run: StoredRun | None, defaults: Callable[[str], tuple[str, str]]
     ) -> None:
-        spec = row.spec
-        self.row, self.run, self.spec = row, run, spec
+        self.row, self.run = row_for(row, run), run
+        self.spec = spec = spec_for(self.row.spec, run)
         self.subscription_group = group_of(namespace, spec.name)
         self.dead_letter_topic = dead_letter_topic_of(self.subscription_group)
         self.group = self.subscription_group if run is None else f"{self.subscription_group}.{run.kind}.{run.id}"
         self.topics: tuple[str, ...] = spec.topics if run is None else tuple(run.window)
         self.run_id = None if run is None else run.id
         self.redrives = run is not None and run.kind == "redrive"
+        self.is_shadow = run is not None and run.endpoint is not None
         self._defaults = defaults
-        self._matches = compile_filters(spec.filters) if spec.filters and not self.redrives else None
+        filters = (*spec.filters, *(run.filters if run is not None else ()))
+        self._matches = compile_filters(filters) if filters and not self.redrives else None
         self.unreadable: dict[Position, str] = {}
 
     def until(self, place: Place) -> int | None:
@@ -58,6 +61,8 @@ class Reading:
         """Those of ``records`` to deliver: the filter's choice, or the redrive's."""
         if self.redrives:
             return [record for record in records if self._is_selected(record)]
+        if self.run is not None and (self.run.picked or self.run.ids):
+            records = [record for record in records if self._is_picked(record, self.run)]
         if self._matches is None:
             return list(records)
         return [record for record in records if self._takes(record, self._matches)]
@@ -86,7 +91,16 @@ class Reading:
         # A forged group or topic must not make this subscription's endpoint receive what was never its own (threat
         # S31).
         ours = letter.group == self.subscription_group and letter.origin.topic in self.spec.topics
-        return ours and self.run is not None and is_selected(letter, self.run)
+        return ours and self.run is not None and self.run.takes(*record.position) and is_selected(letter, self.run)
+
+    def _is_picked(self, record: Record, run: StoredRun) -> bool:
+        """Whether a replay of chosen events takes ``record``; one whose id cannot be read is none of them."""
+        if not run.takes(*record.position):
+            return False
+        try:
+            return not run.ids or attributes_of(record, *self._defaults(record.topic))["id"] in run.ids
+        except InputError:
+            return False
 
 
 def is_selected(letter: DeadLetter, run: StoredRun) -> bool:

@@ -29,6 +29,7 @@ from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.intake import Intake
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
+from pipeline.push.shadow import Unburied
 from pipeline.record import Record
 from pipeline.webhook.sender import Sender
 
@@ -59,7 +60,7 @@ class Run:
             parts.view, reading, self.core, on_ready=self.wake, on_gap=self._missed, on_broken=self._broken
         )
         self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
-        self._burial = Burial(parts.producer, reading)
+        self._burial = Unburied() if reading.is_shadow else Burial(parts.producer, reading)
         self._attempts = AttemptWriter(
             parts.journal,
             state_topic_of(settings.namespace, attempts.TABLE),
@@ -159,7 +160,8 @@ class Run:
             for lane in actions.buries:
                 self._spawn(self._bury(lane))
             if actions.gone:
-                self._on_stop("gone", "the endpoint answered 410")
+                # What a shadow says of itself ends its run, not the subscription.
+                self._on_stop("blocked" if self.reading.is_shadow else "gone", "the endpoint answered 410")
         if self.core.breaker.state is not self._breaker_state:
             self._breaker_state = self.core.breaker.state
             self._parts.hooks.on_breaker(self.reading.group, self._breaker_state.value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from pipeline.subscription.declared import Subscription
+from pipeline.subscription.endpoint import Endpoint
+from pipeline.subscription.spans import Spans, holds
 
 
 class SealedSecrets(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,21 +43,35 @@ class StoredSubscription(msgspec.Struct, frozen=True, kw_only=True, omit_default
 
 
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of the runs table: a bounded reading (replay or redrive) of a subscription.
+    """One row of the runs table: a bounded reading of a subscription, or what became of dead letters without one.
 
-    ``window`` maps topic to ``{partition: (from, until)}``: next offsets, ``until`` exclusive, frozen when
-    the run was made. ``reasons`` and ``ids`` select dead letters (both empty: all of them).
+    ``window`` maps topic to ``{partition: (from, until)}``: next offsets, ``until`` exclusive, frozen when the run was
+    made. Of the window it takes what ``picked`` holds (empty: all of it), further narrowed by ``filters`` (with the
+    subscription's own), ``ids`` (a replay's event ids, a redrive's dead letters) and ``reasons``, each open when empty.
+    ``endpoint``: a shadow; None: the subscription's. ``note`` says in words what it is for: of a ``discard`` why, of a
+    ``writeback`` to which topic; neither of those two is ever read by a worker.
     """
 
     id: str
     subscription: str
-    kind: Literal["replay", "redrive"]
+    kind: Literal["replay", "redrive", "discard", "writeback"]
     window: dict[str, dict[int, tuple[int, int]]]
+    picked: dict[str, dict[int, Spans]] = {}
+    filters: tuple[dict[str, Any], ...] = ()
     reasons: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    endpoint: Endpoint | None = None
     rate_per_s: float | None = None
     state: Literal["active", "paused", "done", "cancelled"] = "active"
     created_at: str = ""
+    note: str = ""
+
+    def takes(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether the record there is in its window and picked."""
+        first, until = self.window.get(topic, {}).get(partition, (0, 0))
+        if not first <= offset < until:
+            return False
+        return not self.picked or holds(self.picked.get(topic, {}).get(partition, ()), offset)
 
 
 def secret_context(subscription: str) -> bytes:

@@ -24,7 +24,7 @@ def event(offset: int, **attributes: bytes) -> Record:
     return record(offset, headers=tuple((f"ce_{name}", value) for name, value in named.items()))
 
 
-def letter(original: Record, *, offset: int = 0, group: str = "app.hook", redrives: int = 0) -> Record:
+def letter(original: Record, *, offset: int = 3, group: str = "app.hook", redrives: int = 0) -> Record:
     key, value, headers = wrap(original, group, FAILURE, redrives=redrives)
     return Record("app.hook.dlq", original.partition, offset, 1_795_219_300_000, key, value, headers)
 
