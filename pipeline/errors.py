@@ -21,8 +21,10 @@
     │   ├── VersionConflict         someone else changed it first
     │   ├── GroupActive             a native member holds the consumer group
     │   ├── CursorEpochChanged      the topic was deleted and created again
-    │   └── CursorExpired           retention took what the cursor points at
+    │   ├── CursorExpired           retention took what the cursor points at
+    │   └── HandshakeRefused        the endpoint did not agree to be sent to
     ├── AddressBlocked          an endpoint resolves to an address that may not be called
+    ├── CallFailed              a call to another service that is no delivery did not come to an answer
     ├── LogError                Kafka did not do it
     │   ├── BrokerUnavailable       no answer in time: safe to try again
     │   ├── AppendFailed            the append was refused: trying again will not help
@@ -140,6 +142,10 @@ class CursorExpired(Conflict):
     code = "cursor-expired"
 
 
+class HandshakeRefused(Conflict):
+    code = "handshake-refused"
+
+
 class AddressBlocked(PipelineError):
     """``host`` (as configured) resolves to ``address``, which ``rule`` forbids to call."""
 
@@ -148,6 +154,16 @@ class AddressBlocked(PipelineError):
     def __init__(self, host: str, address: str, rule: str) -> None:
         self.host, self.address, self.rule = host, address, rule
         super().__init__(f"{host} may not be called: {address} is {rule}")
+
+
+class CallFailed(PipelineError):
+    """``detail`` is one line without secrets: what came in place of an answer."""
+
+    code, retryable = "call-failed", True
+
+    def __init__(self, doing: str, detail: str) -> None:
+        self.detail = detail
+        super().__init__(f"{doing}: {detail}")
 
 
 class LogError(PipelineError):

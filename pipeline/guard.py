@@ -4,7 +4,8 @@ Rules. A URL is judged by its text only where text is certain (scheme, port, use
 everything else is judged by the address that will be connected to, so no spelling, redirect, DNS answer or rebinding
 gets around it. Whoever connects asks `Guard.check_address` about *every* answer of the resolver and connects to one of
 those very addresses. The table is our own: `ipaddress.is_global` changes between patch releases and calls NAT64, 6to4,
-`168.63.129.16` and multicast global.
+`168.63.129.16` and multicast global. What this product itself listens on, its brokers and its registry are refused by
+address and port (`Guard.deny`), whatever an operator has opened: a request to them could be one in Kafka's protocol.
 
 Sources: IANA special-purpose address registries (2026), RFC 6890, RFC 6052, RFC 3056; WHATWG URL "ends in a number",
 WHATWG Fetch "bad port".
@@ -13,7 +14,7 @@ WHATWG Fetch "bad port".
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -69,6 +70,11 @@ _BAD_PORTS = frozenset({
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z", re.ASCII)
 _ENDS_IN_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z", re.ASCII)
 _LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+# What an operator's own services (a registry, a proxy) may live on, beside the public internet.
+_PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+_OWN = "a part of this very system (its gateway, a broker, the registry)"
+ANY_HERE = "*"
+"""In `Guard.deny`: every address of this machine."""
 
 Address = IPv4Address | IPv6Address
 
@@ -96,7 +102,7 @@ class Guard:
     only ports that may be called; None means all but those where something other than HTTP listens.
     """
 
-    __slots__ = ("_allow", "_allow_http", "_allow_loopback", "_ports")
+    __slots__ = ("_allow", "_allow_http", "_allow_loopback", "_own", "_ports")
 
     def __init__(
         self,
@@ -110,6 +116,20 @@ class Guard:
         self._allow_loopback = allow_loopback
         self._allow_http = allow_http
         self._ports = ports
+        self._own: frozenset[tuple[str, int]] = frozenset()
+
+    @classmethod
+    def for_operators(cls) -> Guard:
+        """For URLs out of the configuration (registry, egress proxy): private networks, loopback, plain http too, but
+        no more metadata services, spellings or mail servers than anybody.
+        """
+        return cls(_PRIVATE, allow_loopback=True, allow_http=True)
+
+    def deny(self, places: Iterable[tuple[str, int]]) -> None:
+        """From now on refuse these names and addresses at these ports, whatever is allowed; `ANY_HERE` names every
+        address of this machine.
+        """
+        self._own |= {(_canonical(name), port) for name, port in places}
 
     def check_url(self, url: str) -> Target:
         """Where `url` leads, if its text is acceptable; a literal address is judged at once. Raises `AddressBlocked`.
@@ -133,20 +153,22 @@ class Guard:
             raise AddressBlocked(host, "its URL", "spelled in an unusual way")
         port = (443 if tls else 80) if port is None else port
         self._check_port(host, port)
+        if (host, port) in self._own:
+            raise AddressBlocked(host, f"port {port}", _OWN)
         if literal is not None:
-            self.check_address(host, host)
+            self.check_address(host, host, port)
         if not tls:
             self._check_plain(host, literal)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         return Target(tls, host, port, path)
 
-    def check_address(self, host: str, address: str) -> None:
+    def check_address(self, host: str, address: str, port: int | None = None) -> None:
         """Raise `AddressBlocked` unless `address` (an answer of the resolver for `host`, or a peer's) may be called."""
-        ip = _parsed(address)
+        ip = _unmapped(address)
         if ip is None:
             raise AddressBlocked(host, address, "not an address")
-        mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-        ip = mapped or ip
+        if port is not None:
+            self._check_own(host, ip, port)
         if any(ip in network for network in self._allow) or (self._allow_loopback and _is_loopback(ip)):
             return
         if host == "localhost" and not _is_loopback(ip):
@@ -154,6 +176,16 @@ class Guard:
         rule = _rule_against(ip)
         if rule is not None:
             raise AddressBlocked(host, address, rule)
+
+    def check_here(self, host: str, port: int) -> None:
+        """The peer turned out to be this machine: raise `AddressBlocked` when `port` is one of our own here."""
+        if (ANY_HERE, port) in self._own:
+            raise AddressBlocked(host, f"port {port}", _OWN)
+
+    def _check_own(self, host: str, ip: Address, port: int) -> None:
+        here = _is_loopback(ip) or ip.is_unspecified
+        if (str(ip), port) in self._own or (here and (ANY_HERE, port) in self._own):
+            raise AddressBlocked(host, f"{ip} port {port}", _OWN)
 
     def _check_port(self, host: str, port: int) -> None:
         if self._ports is not None and port not in self._ports:
@@ -190,6 +222,19 @@ def _parsed(text: str) -> Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def _unmapped(text: str) -> Address | None:
+    """The address, as IPv4 when it is one mapped into IPv6."""
+    ip = _parsed(text)
+    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
+
+
+def _canonical(name: str) -> str:
+    ip = _unmapped(name)
+    if ip is not None:
+        return ANY_HERE if ip.is_unspecified else str(ip)
+    return name.lower()
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

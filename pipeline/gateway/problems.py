@@ -29,6 +29,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "append-failed": Meaning(500, "Kafka refused the append"),
     "body-late": Meaning(408, "The body did not come in time"),
     "broker-unavailable": Meaning(503, "Kafka does not answer"),
+    "call-failed": Meaning(503, "Another service did not answer"),
     "conflict": Meaning(409, "The state of things forbids it"),
     "cursor-epoch": Meaning(410, "The topic was deleted and created again"),
     "cursor-expired": Meaning(410, "Cursor is older than the retained log"),
@@ -39,6 +40,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "filter-invalid": Meaning(400, "The filter cannot be compiled"),
     "format-unreadable": Meaning(400, "The body is not what its content type says"),
     "group-active": Meaning(409, "A native member holds the consumer group"),
+    "handshake-refused": Meaning(409, "The endpoint did not agree to be sent to"),
     "input-invalid": Meaning(400, "The request cannot be used"),
     "internal": Meaning(500, "Something went wrong here"),
     "log-error": Meaning(503, "Kafka did not do it"),
@@ -61,7 +63,7 @@ MEANINGS: Mapping[str, Meaning] = {
 }
 """``code`` of an error (the slug of its type) to the status and title of its problem document."""
 
-RETRY_AFTER_S = {"broker-unavailable": 2, "overloaded": 1, "registry-error": 2, "log-error": 2}
+RETRY_AFTER_S = {"broker-unavailable": 2, "overloaded": 1, "registry-error": 2, "log-error": 2, "call-failed": 2}
 
 
 class GatewayRefusal(PipelineError):
