@@ -1,55 +1,43 @@
 """Open a connection to an endpoint, and to nothing else.
 
-The name is resolved once, every answer is put before the guard (one blocked answer refuses all: a name that mixes
-public and private addresses is an attack or a mistake), and the socket is connected to one of exactly those addresses.
-The peer is checked again before the first byte is sent, TLS verifies the name that was configured. Proxies of the
-environment are never used.
+The name is resolved once, every answer is put before the guard (`Addresses`), and the socket is connected to one of
+exactly those addresses. The peer is checked again before the first byte is sent, TLS verifies the name that was
+configured. Proxies of the environment are never used; an operator's egress proxy is, where one is configured:
+
+- it is told an address that was judged here, by CONNECT, whatever the endpoint's scheme; or,
+- with ``resolves``, it is told the name (CONNECT for https, absolute-form for http) and judging what that leads to is
+  its work: here only the text of the URL is judged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from pipeline.delivery.verdict import FaultKind
 from pipeline.errors import AddressBlocked
 from pipeline.guard import Guard, Target
-from pipeline.webhook.transport import Connection
+from pipeline.webhook.addresses import ADDRESSES_S, ADDRESSES_TRIED_MAX, DOUBT_S, Addresses, ConnectFailed, Resolve
+from pipeline.webhook.proxy import Proxy, forwarded, open_tunnel
+from pipeline.webhook.tls import tls_context
 
-# How long the guarded addresses of a name serve new connections. They are pinned meanwhile: no window for rebinding.
-ADDRESSES_S = 10.0
-# A name with more answers is served by its first ones; the guard has seen all of them.
-_ADDRESSES_TRIED_MAX = 4
+__all__ = ["ADDRESSES_S", "ConnectFailed", "Connector", "tls_context"]
 
-Resolve = Callable[..., Awaitable[Sequence[tuple[Any, ...]]]]
-"""As ``loop.getaddrinfo``."""
-SockAddress = tuple[socket.AddressFamily, str]
+P = TypeVar("P", bound=asyncio.Protocol)
 
 
-class ConnectFailed(Exception):
-    """No connection: ``kind`` and ``detail`` are those of the `Fault` to report."""
+class _Hop(NamedTuple):
+    """Connect to ``ip`` and ``port``, then ask there for a tunnel to ``tunnel`` unless that is empty."""
 
-    def __init__(self, kind: FaultKind, detail: str) -> None:
-        self.kind, self.detail = kind, detail
-        super().__init__(detail)
-
-
-@functools.lru_cache(maxsize=64)
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer, certificate and name verified against the system's authorities or those in `ca_file`.
-
-    One context serves all senders: loading the authorities takes tens of milliseconds.
-    """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+    family: socket.AddressFamily
+    ip: str
+    port: int
+    tunnel: str = ""
 
 
 class Connector:
@@ -63,15 +51,32 @@ class Connector:
         timeout_s: float,
         tls: ssl.SSLContext | None,
         resolve: Resolve | None = None,
+        proxy: Proxy | None = None,
+        doubt_s: float = DOUBT_S,
     ) -> None:
         self._target, self._guard, self._timeout_s = target, guard, timeout_s
-        self._resolve_name = resolve or asyncio.get_running_loop().getaddrinfo
         self._tls = tls if target.tls else None
-        self._addresses: list[SockAddress] = []
-        self._fresh_until = 0.0
-        self._resolving: asyncio.Task[list[SockAddress]] | None = None
+        self._proxy = proxy
+        self._ours = Addresses(target.host, target.port, guard, resolve=resolve, doubt_s=doubt_s)
+        self._proxys: Addresses | None = None
+        if proxy is not None:
+            # The proxy is the operator's own word: it may be private, and on this machine.
+            self._guard = Guard.for_operators()
+            self._proxys = Addresses(proxy.host, proxy.port, self._guard, resolve=resolve)
 
-    async def open(self, factory: Callable[[], Connection]) -> Connection:
+    @property
+    def asked(self) -> Target:
+        """The target as requests have to name it: in absolute-form to a proxy that forwards."""
+        return forwarded(self._target) if self._forwards else self._target
+
+    @property
+    def extra_lines(self) -> str:
+        """Header lines that every request has to carry for a proxy that forwards (``\\r\\n`` before each)."""
+        if self._forwards and self._proxy is not None and self._proxy.credentials:
+            return f"\r\nproxy-authorization: {self._proxy.credentials}"
+        return ""
+
+    async def open(self, factory: Callable[[], P]) -> P:
         """A new connection. Raises `ConnectFailed`."""
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -83,87 +88,84 @@ class Connector:
 
     def forget_addresses(self) -> None:
         """Ask the resolver again for the next connection."""
-        self._fresh_until = 0.0
+        self._ours.forget()
+        if self._proxys is not None:
+            self._proxys.forget()
 
     def close(self) -> None:
         """Wait for no answer of the resolver any more."""
-        if self._resolving is not None:
-            self._resolving.cancel()
+        self._ours.close()
+        if self._proxys is not None:
+            self._proxys.close()
 
-    async def _connect(self, factory: Callable[[], Connection]) -> Connection:
-        addresses = await self._resolved()
+    @property
+    def _forwards(self) -> bool:
+        return self._proxy is not None and self._proxy.resolves and not self._target.tls
+
+    async def _connect(self, factory: Callable[[], P]) -> P:
+        hops = await self._hops()
         loop = asyncio.get_running_loop()
         until = loop.time() + self._timeout_s
         failed = ConnectFailed(FaultKind.CONNECT, "no address")
-        for left, (family, ip) in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        for left, hop in zip(range(len(hops), 0, -1), hops, strict=True):
             try:
                 # Each address gets its share of what is left: one that swallows packets leaves time for the next.
                 async with asyncio.timeout((until - loop.time()) / left):
-                    return await self._connect_to(family, ip, factory)
+                    return await self._connect_to(hop, factory)
             except TimeoutError:
-                failed = ConnectFailed(FaultKind.TIMEOUT, f"{ip} did not answer")
+                failed = ConnectFailed(FaultKind.TIMEOUT, f"{hop.ip} did not answer")
             except ConnectFailed as error:
                 failed = error
         self.forget_addresses()
         raise failed
 
-    async def _connect_to(self, family: socket.AddressFamily, ip: str, factory: Callable[[], Connection]) -> Connection:
+    async def _hops(self) -> list[_Hop]:
+        target, proxy = self._target, self._proxy
+        if proxy is None or self._proxys is None:
+            return [_Hop(family, ip, target.port) for family, ip in await self._ours.get()]
+        if proxy.resolves:
+            names = [_place(target.host, target.port) if target.tls else ""]
+        else:
+            names = [_place(ip, target.port) for _, ip in await self._ours.get()]
+        proxies = await self._proxys.get()
+        hops = [_Hop(family, ip, proxy.port, name) for name in names for family, ip in proxies]
+        return hops[:ADDRESSES_TRIED_MAX]
+
+    async def _connect_to(self, hop: _Hop, factory: Callable[[], P]) -> P:
         loop = asyncio.get_running_loop()
-        target = self._target
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = socket.socket(hop.family, socket.SOCK_STREAM)
         in_handshake = False
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_connect(sock, (ip, target.port))
+            await loop.sock_connect(sock, (hop.ip, hop.port))
             self._check_peer(sock)
+            if hop.tunnel and self._proxy is not None:
+                await open_tunnel(sock, self._proxy, hop.tunnel)
             in_handshake = self._tls is not None
-            name = target.host if self._tls else None
+            name = self._target.host if self._tls else None
             _, connection = await loop.create_connection(factory, sock=sock, ssl=self._tls, server_hostname=name)
         except BaseException as error:
             sock.close()
             if isinstance(error, OSError) and not isinstance(error, TimeoutError):
-                raise _failure(error, f"{ip} port {target.port}", in_handshake=in_handshake) from None
+                raise _failure(error, f"{hop.ip} port {hop.port}", in_handshake=in_handshake) from None
             raise
         return connection
 
     def _check_peer(self, sock: socket.socket) -> None:
-        peer = sock.getpeername()
-        self._guard.check_address(self._target.host, peer[0])
-        if sock.getsockname()[:2] == peer[:2]:
-            # TCP lets a socket that draws its target's port connect to itself; it would then answer its own request.
-            raise OSError(errno.ECONNREFUSED, "connected to itself")
-
-    async def _resolved(self) -> list[SockAddress]:
-        if asyncio.get_running_loop().time() < self._fresh_until:
-            return self._addresses
-        # One look-up at a time: a resolver that hangs must not take all threads of the loop's pool.
-        if self._resolving is None or self._resolving.done():
-            self._resolving = asyncio.create_task(self._resolve())
-            self._resolving.add_done_callback(_look)
-        return await asyncio.shield(self._resolving)
-
-    async def _resolve(self) -> list[SockAddress]:
-        host, loop = self._target.host, asyncio.get_running_loop()
-        try:
-            answers = await self._resolve_name(host, self._target.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise ConnectFailed(FaultKind.DNS, f"{host}: {error.strerror or 'cannot be resolved'}") from None
-        found: list[SockAddress] = [(family, str(address[0])) for family, _, _, _, address in answers]
-        addresses = list(dict.fromkeys(found))
-        if not addresses:
-            raise ConnectFailed(FaultKind.DNS, f"{host}: no address")
-        for _, ip in addresses:
-            self._guard.check_address(host, ip)
-        self._addresses = addresses[:_ADDRESSES_TRIED_MAX]
-        self._fresh_until = loop.time() + ADDRESSES_S
-        return self._addresses
+        """Before a byte is sent: the peer is what was judged, and neither this socket nor a part of ourselves."""
+        host = self._target.host if self._proxy is None else self._proxy.host
+        peer, own = sock.getpeername(), sock.getsockname()
+        self._guard.check_address(host, peer[0], peer[1])
+        if peer[0] == own[0]:
+            self._guard.check_here(host, peer[1])
+            if peer[1] == own[1]:
+                # TCP lets a socket that draws its target's port connect to itself; it would answer its own request.
+                raise OSError(errno.ECONNREFUSED, "connected to itself")
 
 
-def _look(task: asyncio.Task[list[SockAddress]]) -> None:
-    """Look at a failure whose askers have all run out of time, so that asyncio does not complain."""
-    if not task.cancelled():
-        task.exception()
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _failure(error: OSError, where: str, *, in_handshake: bool) -> ConnectFailed:
