@@ -69,14 +69,31 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         msgspec.structs.force_setattr(self, "error", one_line(self.error))
 
 
+class Edit(msgspec.Struct, frozen=True, kw_only=True):
+    """Who changed a dead letter's event, and from what: ``original`` is the place of the letter that was changed on
+    its topic, ``sha256`` (hexadecimal) that letter's value. Raises `DeclarationInvalid` when ``by`` names nobody.
+    """
+
+    by: str
+    original: str
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.by) <= 100 or one_line(self.by) != self.by:
+            raise DeclarationInvalid("dlq.edited_by", self.by, "1 to 100 characters on one line: who edits it")
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter read back. ``record`` is the original: bytes, headers and the position it claims to be from."""
+    """A dead letter read back. ``record`` is the original: bytes, headers and the position it claims to be from; an
+    ``edit`` says that its bytes are not those any more.
+    """
 
     id: str
     group: str
     failure: Failure
     redrives: int
     record: Record
+    edit: Edit | None = None
 
     @property
     def origin(self) -> Position:
@@ -108,11 +125,12 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wrap(
-    record: Record, group: str, failure: Failure, *, redrives: int = 0
+    record: Record, group: str, failure: Failure, *, redrives: int = 0, edit: Edit | None = None
 ) -> tuple[bytes | None, bytes | None, Headers]:
     """Key, value and headers to append for ``record``, which ``group`` could not deliver.
 
-    ``record`` is the original one, also when a redrive failed again (``unwrap(…).record``): its id then stays the same.
+    ``record`` is the original one, also when a redrive failed again (``unwrap(…).record``): its id then stays the same,
+    as does who edited it.
     """
     texts = {
         "id": f"{record.position}/{group}",
@@ -128,6 +146,9 @@ def wrap(
         "http_status": failure.http_status,
         "error": failure.error,
         "redrives": redrives,
+        "edited_by": edit.by if edit else None,
+        "edited_from": edit.original if edit else None,
+        "edited_from_sha256": edit.sha256 if edit else None,
     }
     theirs = tuple((_MOVED + name if _FORGED.match(name) else name, value) for name, value in record.headers)
     ours = tuple((_OURS + name, str(text).encode()) for name, text in texts.items() if text is not None)
@@ -147,6 +168,7 @@ def unwrap(record: Record) -> DeadLetter:
             http_status=status,
             error=_text(found, "error"),
         )
+        edit = _edit(found)
     except DeclarationInvalid as error:
         raise FormatUnreadable(error.field, error.value, error.expected) from None
     original = Record(
@@ -164,6 +186,7 @@ def unwrap(record: Record) -> DeadLetter:
         failure=failure,
         redrives=_number(found, "redrives"),
         record=original,
+        edit=edit,
     )
 
 
@@ -174,6 +197,16 @@ def one_line(text: str, bytes_max: int = ERROR_BYTES_MAX) -> str:
     if len(raw) <= bytes_max:
         return line
     return raw[: bytes_max - 3].decode(errors="ignore").rstrip() + "..."
+
+
+def _edit(found: dict[str, bytes | None]) -> Edit | None:
+    if "dlq.edited_by" not in found:
+        return None
+    return Edit(
+        by=_text(found, "edited_by"),
+        original=_text(found, "edited_from"),
+        sha256=_text(found, "edited_from_sha256"),
+    )
 
 
 def _restored(name: str, value: bytes | None) -> tuple[str, bytes | None]:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.deadletter import ERROR_BYTES_MAX, REASONS, Failure, one_line, unwrap, wrap
+from pipeline.deadletter import ERROR_BYTES_MAX, REASONS, Edit, Failure, one_line, unwrap, wrap
 from pipeline.errors import DeclarationInvalid, FormatUnreadable
 from pipeline.record import Headers, Record
 
@@ -100,8 +100,27 @@ def test_a_producers_own_dlq_headers_do_not_speak_for_us_and_come_back_unchanged
     assert unwrap(there).group == "app.orders"
 
 
+def test_who_edited_it_is_written_and_read_back() -> None:
+    edit = Edit(by="ann@example.org", original="app.orders.dlq/3/7", sha256="ab" * 32)
+    key, value, headers = wrap(RECORD, "app.orders", FAILURE, edit=edit)
+    assert headers[-3:] == (
+        ("dlq.edited_by", b"ann@example.org"),
+        ("dlq.edited_from", b"app.orders.dlq/3/7"),
+        ("dlq.edited_from_sha256", b"ab" * 32),
+    )
+    letter = unwrap(Record("app.orders.dlq", 3, 8, 9, key, value, headers))
+    assert (letter.edit, letter.record, letter.id) == (edit, RECORD, "orders/3/1042/app.orders")
+    assert unwrap(buried()).edit is None
+
+
+@pytest.mark.parametrize("by", ["", "a\nb", "x" * 101])
+def test_an_edit_names_somebody(by: str) -> None:
+    with pytest.raises(DeclarationInvalid, match="edited_by"):
+        Edit(by=by, original="app.orders.dlq/3/7", sha256="ab")
+
+
 def test_headers_of_later_versions_are_passed_over() -> None:
-    later = msgspec.structs.replace(buried(), headers=(*buried().headers, ("dlq.edited_by", b"ann")))
+    later = msgspec.structs.replace(buried(), headers=(*buried().headers, ("dlq.moon_phase", b"full")))
     assert unwrap(later).record == RECORD
 
 
