@@ -9,6 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.errors import DeclarationInvalid
+from pipeline.faces import Silent, Tells
 from pipeline.guard import Guard
 from pipeline.hooks import Hooks
 from pipeline.kafka.admin import Admin
@@ -30,7 +31,8 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds and counts.
 
     ``instance`` names this worker in pointers and audit records, by letters, digits, ``-`` and ``_``; empty: host name
-    and process id. ``take_records_max``: records taken from the log
+    and process id. ``static``: join as a static member of that name, which must be given then and be no other worker's:
+    restarted, it has its partitions back at once. ``take_records_max``: records taken from the log
     view at a time. ``held_bytes_max``, ``positions_max``: see `CoreSettings`; per run. ``touch_s``: an unchanged
     pointer is committed again after this long, so that the broker does not expire it. ``check_s``: pointers of idle
     runs are read back this often, so that a tool's reset is honoured within 10 s. ``topic_check_s``: how often to look
@@ -39,8 +41,9 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     namespace: str = DEFAULT_NAMESPACE
     instance: str = ""
-    session_timeout_s: float = 30.0
-    drain_s: float = 10.0
+    static: bool = False
+    session_timeout_s: float = 15.0
+    drain_s: float = 8.0
     commit_interval_s: float = 0.1
     check_s: float = 5.0
     topic_check_s: float = 10.0
@@ -54,6 +57,8 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,100}", self.instance):
             raise DeclarationInvalid("bridge.instance", self.instance, "at most 100 letters, digits, - and _")
+        if self.static and not self.instance:
+            raise DeclarationInvalid("bridge.static", True, "false, or a bridge.instance of this worker's own")
         if not 1 <= self.session_timeout_s <= 300:
             raise DeclarationInvalid("bridge.session_timeout_s", self.session_timeout_s, "1 to 300 seconds")
         # The lease has to outlast a drain, and be renewed before that.
@@ -72,7 +77,8 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 class WorkerParts(NamedTuple):
     """The parts a worker stands on; whoever builds it starts and stops them.
 
-    ``defaults`` gives the CloudEvents source and type of records of a topic that carry none.
+    ``defaults`` gives the CloudEvents source and type of records of a topic that carry none. ``happenings`` is told
+    what operators should hear of.
     """
 
     kafka: KafkaSettings
@@ -91,3 +97,4 @@ class WorkerParts(NamedTuple):
     defaults: Callable[[str], tuple[str, str]]
     sending: SenderSettings = SenderSettings()
     clock: Clock = SYSTEM_CLOCK
+    happenings: Tells = Silent()

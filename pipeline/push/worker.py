@@ -73,7 +73,11 @@ class Worker:
         self.membership = join(
             parts.kafka,
             f"{settings.namespace}._bridge",
-            MembershipSettings(session_timeout_s=settings.session_timeout_s, drain_s=settings.drain_s),
+            MembershipSettings(
+                session_timeout_s=settings.session_timeout_s,
+                drain_s=settings.drain_s,
+                static_as=settings.instance if settings.static else "",
+            ),
             self,
             parts.hooks,
         )

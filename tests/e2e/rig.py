@@ -42,7 +42,7 @@ async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float, what: st
 class Rig:
     """One namespace on the broker, configured in a folder of its own. ``bridge`` replaces settings of that section."""
 
-    def __init__(self, folder: Path, bootstrap_servers: str, namespace: str, **bridge: float) -> None:
+    def __init__(self, folder: Path, bootstrap_servers: str, namespace: str, **bridge: float | str) -> None:
         self.folder, self.servers, self.namespace = folder, bootstrap_servers, namespace
         settings = {"session_timeout_s": 6, "drain_s": 2, **bridge}
         folder.mkdir(exist_ok=True)

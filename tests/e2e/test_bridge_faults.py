@@ -61,6 +61,30 @@ async def test_kill_9_again_and_again_loses_nothing_and_keeps_order(rig: Rig, to
     assert sink.duplicates <= kills * (IN_FLIGHT + uncommitted)
 
 
+async def test_a_static_member_is_back_at_once_after_kill_9(
+    tmp_path: Path, kafka: Kafka, topic_name: str, sink: Sink
+) -> None:
+    """Not before its session timeout would the group give its partitions to a member of another name."""
+    session_s, events = 60, 400
+    settings: dict[str, float | str] = {
+        "session_timeout_s": session_s,
+        "drain_s": 2,
+        "instance": '"one"',
+        "static": "true",
+    }
+    rig = Rig(tmp_path, kafka.bootstrap_servers, topic_name[-20:].strip("-"), **settings)
+    rig.make_topic(topic_name, PARTITIONS)
+    await subscribed(rig, topic_name, sink)
+    with rig.bridge() as process:
+        rig.append(topic_name, events, keys=KEYS)
+        await sink.until(reached(events), 40)
+        process.kill()
+    with rig.bridge():
+        rig.append(topic_name, events, keys=KEYS, first=events // KEYS)
+        await sink.until(reached(events * 2), session_s / 3)
+    assert sink.violations == []
+
+
 @pytest.mark.slow
 async def test_a_frozen_worker_that_wakes_up_sends_and_commits_nothing_stale(
     rig: Rig, topic_name: str, sink: Sink

@@ -17,6 +17,7 @@ def test_the_defaults_hold() -> None:
     [
         ("instance", "host.example"),
         ("instance", "x" * 101),
+        ("static", True),
         ("session_timeout_s", 0.5),
         ("session_timeout_s", 301.0),
         ("drain_s", 28.0),
