@@ -30,7 +30,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 
 types: $(READY)
-	$(BIN)/mypy --strict pipeline tests
+	$(BIN)/mypy --strict pipeline tests bench examples
 
 floors: $(READY)
 	$(BIN)/lint-imports
