@@ -93,6 +93,32 @@ class Pointers(Protocol):
     async def commit(self, group: str, offsets: Mapping[Partition, tuple[int, str | None]], /) -> None: ...
 
 
+What = Literal[
+    "created", "changed", "paused", "resumed", "deleted", "gone", "blocked", "probing", "recovered", "dead-lettered",
+    "gap", "secret-rotated", "pointer-moved", "pointer-missing", "fenced", "headroom-low", "run-started", "run-paused",
+    "run-resumed", "run-done", "run-cancelled", "released",
+]  # fmt: skip
+"""What can happen to a subscription that operators should hear of."""
+
+
+class Tells(Protocol):
+    """Operational events: ``what`` happened to the subscription ``name``. Nothing waits and nothing fails."""
+
+    def tell(self, what: What, name: str, /, **facts: object) -> None: ...
+
+
+class Notes(Protocol):
+    """The audit: who did what to what. ``before`` and ``after`` are what changed, without secrets."""
+
+    def tell(self, what: str, name: str, /, **facts: object) -> None: ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def tell(self, what: str, name: str, /, **facts: object) -> None: ...
+
+
 class Table(Protocol):
     """A compacted topic as a table: a write names the version it is based on, None for a key that must not exist."""
 

@@ -67,3 +67,8 @@ def state_topic_of(namespace: str, table: str) -> str:
     Namespaces that share a cluster share nothing else: not subscriptions, not attempts, not schemas.
     """
     return f"_pipeline-{table}" if namespace == DEFAULT_NAMESPACE else f"_pipeline-{namespace}-{table}"
+
+
+def events_topic_of(namespace: str) -> str:
+    """The topic of what happens to the namespace's subscriptions; no leading ``_``: operators subscribe to it."""
+    return f"{namespace}.pipeline-events"

@@ -34,6 +34,10 @@ from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
 from pipeline.publish import Publisher
 from pipeline.pull import CursorKeeper, KeeperSettings, NamedCursors, Reader, Rendering
+from pipeline.push import attempts, audit
+from pipeline.push.attempt_search import Attempts
+from pipeline.push.audit import Audit
+from pipeline.push.happenings import EVENTS_CONFIG, Happenings, topics_by
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.worker import Worker
 from pipeline.redrive import DeadLetters, Redrives
@@ -103,6 +107,19 @@ class Node:
         self._undo.push_async_callback(self.registry.close)
         await self.view.start()
         self._undo.push_async_callback(self.view.stop)
+        await self._make_told_topics()
+
+    async def _make_told_topics(self) -> None:
+        """Make those topics that are appended to without waiting, where they are missing."""
+        wanted = {
+            self.happenings.topic: EVENTS_CONFIG,
+            state_topic_of(self.settings.namespace, audit.TABLE): None,
+            state_topic_of(self.settings.namespace, attempts.TABLE): None,
+        }
+        found = await self.admin.describe(list(wanted))
+        for topic in wanted.keys() - found.keys():
+            await self.admin.create(topic, 1, wanted[topic])
+        self._undo.callback(self.happenings.close)
 
     async def stop(self) -> None:
         """Stop what runs, in reverse; the worker drains and commits first."""
@@ -120,6 +137,22 @@ class Node:
     @cached_property
     def keyring(self) -> KeyRing:
         return make_keyring(self.config)
+
+    @cached_property
+    def happenings(self) -> Happenings:
+        """Where operational events are told."""
+        return Happenings(self.producer, self.settings.namespace, topics_of=topics_by(self.table(SUBSCRIPTIONS)))
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Where every change is told, by this process' name where nobody else is named."""
+        who = named_instance(self.settings.bridge).instance
+        return Audit(self.producer, state_topic_of(self.settings.namespace, audit.TABLE), who)
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """What was tried, newest first."""
+        return Attempts(self.view, self.admin, state_topic_of(self.settings.namespace, attempts.TABLE))
 
     @cached_property
     def subscriptions(self) -> Subscriptions:
@@ -149,6 +182,7 @@ class Node:
         return Runs(
             self.table(RUNS),
             self.offsets,
+            admin=self.admin,
             namespace=self.settings.namespace,
             now_ms=_now_ms,
             random_hex=lambda: secrets.token_hex(4),
@@ -192,6 +226,7 @@ class Node:
                 hooks=self.hooks,
                 defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
                 sending=SenderSettings(ca_file=self._ca_file()),
+                happenings=self.happenings,
             ),
             named_instance(self.settings.bridge),
         )

@@ -47,6 +47,16 @@ def failure_of(lane: Lane, now: float, wall_minus_monotonic: float) -> Failure:
     )
 
 
+def told_of(record: Record, lane: Lane, reason: str) -> dict[str, object]:
+    """The facts of a burial, for those who hear of it; no payload."""
+    verdict = lane.verdict
+    facts: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    facts |= {"reason": reason, "attempts": lane.attempts}
+    if verdict is not None:
+        facts |= {"status": verdict.status, "error": verdict.summary}
+    return facts
+
+
 def _rfc3339(monotonic: float, wall_minus_monotonic: float) -> str:
     at = datetime.fromtimestamp(monotonic + wall_minus_monotonic, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

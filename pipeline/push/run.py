@@ -14,17 +14,19 @@ import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 
+from pipeline.delivery.breaker import CLOSED, BreakerState
 from pipeline.delivery.core import Core, CoreSettings
 from pipeline.delivery.lanes import Lane
 from pipeline.delivery.limiter import LimiterSettings
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
 from pipeline.errors import PipelineError
+from pipeline.faces import What
 from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
-from pipeline.push.burial import Burial
+from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.intake import Intake
 from pipeline.push.parts import BridgeSettings, WorkerParts
@@ -55,6 +57,7 @@ class Run:
     ) -> None:
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
         self._may_act, self._on_stop, self._clock = may_act, on_stop, parts.clock
+        self._loop = asyncio.get_running_loop()
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(
             parts.view, reading, self.core, on_ready=self.wake, on_gap=self._missed, on_broken=self._broken
@@ -67,12 +70,12 @@ class Run:
             reading.spec.name,
             reading.run_id,
             id_prefix,
+            later=self._loop.call_later,
             clock=parts.clock,
         )
         self._on_attempt = parts.hooks.on_attempt
         self._as_it_lies = not reading.redrives
         self._reject_status = frozenset(reading.spec.retry.reject_status)
-        self._loop = asyncio.get_running_loop()
         self._pump_due = False
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -132,6 +135,7 @@ class Run:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._sender.close()
+        self._attempts.flush()
 
     # -- the pump ----------------------------------------------------------------------------------------------------
 
@@ -163,10 +167,20 @@ class Run:
                 # What a shadow says of itself ends its run, not the subscription.
                 self._on_stop("blocked" if self.reading.is_shadow else "gone", "the endpoint answered 410")
         if self.core.breaker.state is not self._breaker_state:
-            self._breaker_state = self.core.breaker.state
-            self._parts.hooks.on_breaker(self.reading.group, self._breaker_state.value)
+            self._breaker_changed(self._breaker_state, self.core.breaker.state)
         self.changed = True
         self._arm(now)
+
+    def _breaker_changed(self, before: BreakerState, now: BreakerState) -> None:
+        self._breaker_state = now
+        self._parts.hooks.on_breaker(self.reading.group, now.value)
+        if CLOSED in (before, now):
+            self._tell("recovered" if now is CLOSED else "probing", worker=self._settings.instance)
+
+    def _tell(self, what: What, **facts: object) -> None:
+        """Operators should hear of it; a side run says which it is."""
+        run = {} if self.reading.run_id is None else {"run": self.reading.run_id}
+        self._parts.happenings.tell(what, self.reading.spec.name, **run, **facts)
 
     def _arm(self, now: float) -> None:
         """Wake up when the core next has something; a timer that stands early enough is left alone."""
@@ -255,6 +269,7 @@ class Run:
             self.core.bury_failed(lane, self._clock.monotonic())
         else:
             self._parts.hooks.on_buried(self.reading.group, reason)
+            self._tell("dead-lettered", **told_of(record, lane, reason))
             self.reading.unreadable.pop(record.position, None)
             self.core.buried(lane)
         self.wake()
@@ -273,6 +288,7 @@ class Run:
         self._parts.hooks.on_gap(*place, first, until)
         topic, partition = place
         self._audit.tell("gap", self.reading.group, topic=topic, partition=partition, first=first, until=until)
+        self._tell("gap", topic=topic, partition=partition, first=first, until=until)
 
     def _broken(self, place: Place, error: PipelineError) -> None:
         self._on_stop("blocked", f"{error.code}: {place[0]}/{place[1]}: {error}")

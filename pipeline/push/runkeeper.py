@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pipeline.errors import PipelineError
+from pipeline.faces import What
 from pipeline.names import state_topic_of
 from pipeline.push import audit
 from pipeline.push.audit import Audit
@@ -102,13 +103,19 @@ class RunKeeper:
         for topic, partition in settled.newer:
             self._parts.hooks.on_fenced(group)
             self._audit.tell("fenced", group, topic=topic, partition=partition)
+            self._tell("fenced", topic=topic, partition=partition, worker=self._settings.instance)
         for (topic, partition), offset in settled.moved.items():
             self._parts.hooks.on_moved(group, topic, partition, offset)
             self._audit.tell("cursor-moved", group, topic=topic, partition=partition, to=offset)
+            self._tell("pointer-moved", topic=topic, partition=partition, to=offset)
         for topic, partition in settled.rewritten:
             self._audit.tell("pointer-rewritten", group, topic=topic, partition=partition)
         self.lose([*settled.newer, *settled.moved])
         return list(settled.moved)
+
+    def _tell(self, what: What, **facts: object) -> None:
+        run = {} if self.reading.run_id is None else {"run": self.reading.run_id}
+        self._parts.happenings.tell(what, self.reading.spec.name, **run, **facts)
 
     async def is_through(self) -> bool:
         """Whether a bounded reading is done on all its partitions, whoever owned them."""

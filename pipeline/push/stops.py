@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
 from pipeline.errors import VersionConflict
-from pipeline.faces import Pointers, Table
+from pipeline.faces import Pointers, Silent, Table, Tells, What
 from pipeline.hooks import Hooks
 from pipeline.push.audit import Audit
 from pipeline.push.reading import Reading
@@ -27,9 +27,11 @@ class Stops:
         audit: Audit,
         hooks: Hooks,
         let_go: Callable[[str], Awaitable[None]],
+        happenings: Tells | None = None,
     ) -> None:
         self._subscriptions, self._runs, self._offsets = subscriptions, runs, offsets
         self._audit, self._hooks, self._let_go = audit, hooks, let_go
+        self._happenings = happenings or Silent()
         self._stops: dict[str, tuple[Reading, str, str]] = {}
 
     def add(self, reading: Reading, state: str, reason: str) -> None:
@@ -51,6 +53,13 @@ class Stops:
             if stopped:
                 self._audit.tell(state, group, reason=reason)
                 self._hooks.on_stopped(group, state, reason)
+                self._tell(reading, state, reason)
+
+    def _tell(self, reading: Reading, state: str, reason: str) -> None:
+        whats = list(_told(state, reason, is_run=reading.run is not None))
+        run = {} if reading.run_id is None else {"run": reading.run_id}
+        for what in whats:
+            self._happenings.tell(what, reading.spec.name, reason=reason, **run)
 
     async def _end(self, reading: Reading, run: StoredRun, *, done: bool) -> bool:
         """One that cannot go on is cancelled where it is: what it did not deliver may be redriven again."""
@@ -62,6 +71,18 @@ class Stops:
             found = await self._offsets.read(reading.group, places)
             ended = cancelled_at(run, {place: committed.offset for place, committed in found.items()})
         return await _replace(self._runs, run.id, run, ended)
+
+
+def _told(state: str, reason: str, *, is_run: bool) -> Iterator[What]:
+    """What a stop is called; a run that cannot go on was cancelled where it was, but a 410 is its subscription's."""
+    if state == "gone":
+        yield "gone"
+    elif is_run:
+        yield "run-done" if state == "done" else "run-cancelled"
+    else:
+        yield "blocked"
+        if reason.startswith("pointer-missing"):
+            yield "pointer-missing"
 
 
 async def _replace(table: Table, key: str, before: msgspec.Struct, after: msgspec.Struct) -> bool:

@@ -63,6 +63,7 @@ class Worker:
             audit=Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance),
             hooks=parts.hooks,
             let_go=self._let_go,
+            happenings=parts.happenings,
         )
         self._id_prefixes: dict[str, str] = {}
         self._dirty = asyncio.Event()

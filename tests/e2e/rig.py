@@ -126,7 +126,7 @@ class Rig:
 
         async def enough() -> bool:
             messages = await asyncio.to_thread(self.records, state_topic_of(self.namespace, table))
-            lines = [json.loads(message.value() or b"") for message in messages]
+            lines = [json.loads(line) for message in messages for line in (message.value() or b"").split(b"\n")]
             found[:] = [line for line in lines if facts.items() <= line.items()]
             return len(found) >= count
 

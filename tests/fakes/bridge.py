@@ -84,12 +84,27 @@ class FakeSender:
         self.closed = True
 
 
+class Told:
+    """Happenings that were told: (what, subscription, facts)."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[str, str, dict[str, object]]] = []
+
+    def tell(self, what: str, name: str, /, **facts: object) -> None:
+        self.all.append((what, name, facts))
+
+    def whats(self) -> list[str]:
+        return [what for what, _, _ in self.all]
+
+
 class FakeJournal:
+    """``lines`` lists (topic, key, line) of every line of the records written."""
+
     def __init__(self) -> None:
         self.lines: list[tuple[str, bytes, dict[str, Any]]] = []
 
     def write(self, topic: str, key: bytes, value: bytes) -> None:
-        self.lines.append((topic, key, json.loads(value)))
+        self.lines.extend((topic, key, json.loads(line)) for line in value.split(b"\n"))
 
 
 class ForgettingCatalog(FakeCatalog):
@@ -111,6 +126,7 @@ class FakeBridge:
         self.admin = FakeAdmin(self.log, self.offsets)
         self.catalog = ForgettingCatalog(self.log)
         self.parked = FakeTable()
+        self.told = Told()
         self.may_act = True
         self.stopped: list[tuple[str, str]] = []
         self.settings = BridgeSettings(instance="w1")
@@ -134,6 +150,7 @@ class FakeBridge:
             guard=Guard(),
             hooks=self.hooks,
             defaults=lambda topic: (f"/app/{topic}", f"{topic}.record"),
+            happenings=self.told,
             **fakes,
         )
 

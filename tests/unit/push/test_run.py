@@ -46,11 +46,12 @@ async def test_events_of_a_key_are_sent_one_after_the_other_and_attempts_are_rec
     run = bench.begin(**AGAIN)
     await bench.answer(status(500), OK, OK)
     assert [(record.value, attempt) for record, attempt in bench.sender.sent] == [(b"0", 1), (b"0", 2), (b"1", 1)]
+    commit = run.core.commit_of(T0)
+    await run.close()  # which writes what waits
     told = [(line["offset"], line["attempt"], line["verdict"]) for _, _, line in bench.journal.lines]
     assert told == [(0, 1, "retry"), (0, 2, "delivered"), (1, 1, "delivered")]
     assert [arguments[1] for arguments in bench.hooks.of("on_attempt")] == [500, 204, 204]
-    assert run.core.commit_of(T0).offset == 2
-    await run.close()
+    assert commit.offset == 2
     assert bench.sender.closed
 
 
@@ -58,8 +59,9 @@ async def test_attempts_are_not_recorded_where_that_is_not_wanted() -> None:
     bench = Bench()
     bench.settings = BridgeSettings(instance="w1", record_attempts=False)
     bench.append(b"0")
-    bench.begin()
+    run = bench.begin()
     await bench.answer(OK)
+    await run.close()
     assert (bench.journal.lines, len(bench.hooks.of("on_attempt"))) == ([], 1)
 
 
@@ -217,8 +219,10 @@ async def test_what_was_forgotten_counts_for_nothing() -> None:
     done, lane = bench.sender.open[0]
     run.forget(T0)
     done(lane, OK)
-    assert (bench.sender.aborted, run.places, bench.journal.lines) == (1, [], [])
+    assert (bench.sender.aborted, run.places) == (1, [])
     run.forget(T0)
+    await run.close()
+    assert bench.journal.lines == []
 
 
 async def test_an_open_breaker_is_told() -> None:
