@@ -1,9 +1,35 @@
-"""Subscriptions made, changed, paused, resumed and deleted."""
+"""Subscriptions made, changed, paused, resumed and deleted; their secrets; where they stand."""
 
 from __future__ import annotations
 
-from pipeline.subscriptions.declared import DeclarationsInvalid
-from pipeline.subscriptions.standing import PartitionLag
-from pipeline.subscriptions.subscriptions import Outcome, Status, Subscriptions, SubscriptionTables
+from pipeline.subscriptions.differences import Difference
+from pipeline.subscriptions.faults import DeclarationsInvalid, EndpointBlocked, FiltersInvalid
+from pipeline.subscriptions.means import Admission, Beside, Outcome, SubscriptionTables
+from pipeline.subscriptions.rows import Ledgers, Rows, shown_row
+from pipeline.subscriptions.secrets import OVERLAP_S, OVERLAP_S_MAX, Sealer, take_secrets, unsealed
+from pipeline.subscriptions.standing import PartitionLag, Standing
+from pipeline.subscriptions.subscriptions import Planned, Status, Subscriptions
 
-__all__ = ["DeclarationsInvalid", "Outcome", "PartitionLag", "Status", "SubscriptionTables", "Subscriptions"]
+__all__ = [
+    "OVERLAP_S",
+    "OVERLAP_S_MAX",
+    "Admission",
+    "Beside",
+    "DeclarationsInvalid",
+    "Difference",
+    "EndpointBlocked",
+    "FiltersInvalid",
+    "Ledgers",
+    "Outcome",
+    "PartitionLag",
+    "Planned",
+    "Rows",
+    "Sealer",
+    "Standing",
+    "Status",
+    "SubscriptionTables",
+    "Subscriptions",
+    "shown_row",
+    "take_secrets",
+    "unsealed",
+]

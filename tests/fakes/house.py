@@ -15,7 +15,7 @@ from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing
 from pipeline.subscription import StoredSubscription
-from pipeline.subscriptions import Subscriptions, SubscriptionTables
+from pipeline.subscriptions import Beside, Ledgers, Subscriptions, SubscriptionTables
 from pipeline.topic import Topic
 from tests.fakes.admin import FakeAdmin, FakeCatalog, FakeOffsets
 from tests.fakes.asgi import Caller
@@ -25,6 +25,19 @@ from tests.fakes.table import FakeTable
 from tests.fakes.view import FakeView
 
 KEYRING = KeyRing([("k1", bytes(range(32)))])
+
+
+class Told:
+    """Audit or operational events: `of` gives the facts told of a kind, oldest first."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, object]]] = []
+
+    def tell(self, what: str, name: str, /, **facts: object) -> None:
+        self.lines.append((what, name, facts))
+
+    def of(self, what: str) -> list[dict[str, object]]:
+        return [facts for told, _, facts in self.lines if told == what]
 
 
 class GatewayHouse:
@@ -43,11 +56,19 @@ class GatewayHouse:
         self.offsets = FakeOffsets()
         self.admin = FakeAdmin(self.log, self.offsets)
         self.subscription_rows, self.run_rows, self.cursor_rows = FakeTable(), FakeTable(), FakeTable()
+        self.audit, self.happenings = Told(), Told()
         self.unready: list[str] = []
         self.unhealthy: list[str] = []
         rendering = Rendering("app", default_type, registry)
         self.reader = Reader(self.view, self.catalog, self.admin, rendering, reader)
-        self.runs = Runs(self.run_rows, self.offsets, namespace="app", now_ms=self.now_ms, random_hex=_counted_hex())
+        self.runs = Runs(
+            self.run_rows,
+            self.offsets,
+            admin=self.admin,
+            namespace="app",
+            now_ms=self.now_ms,
+            random_hex=_counted_hex(),
+        )
         self.subscriptions = Subscriptions(
             SubscriptionTables(self.subscription_rows, self.cursor_rows),
             self.admin,
@@ -56,6 +77,9 @@ class GatewayHouse:
             guard=Guard(),
             namespace="app",
             random=_counted_bytes(),
+            beside=Beside(
+                ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view, now_ms=self.now_ms
+            ),
         )
         self.cursors = NamedCursors(
             self.cursor_rows,
@@ -67,7 +91,15 @@ class GatewayHouse:
             now_ms=self.now_ms,
         )
         self.letters = DeadLetters(self.reader, self.runs, namespace="app")
-        self.replays = Replays(self.runs, self.admin, self.row_of)
+        self.replays = Replays(
+            self.runs,
+            self.admin,
+            self.row_of,
+            log=self.view,
+            offsets=self.offsets,
+            guard=Guard(),
+            now_ms=self.now_ms,
+        )
         self.redrives = Redrives(self.runs, self.letters, self.row_of)
         publisher = Publisher(self.producer, self.catalog, topics or {}, registry)
         self.parts = self._parts(publisher, limits or GatewayLimits())

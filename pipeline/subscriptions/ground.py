@@ -1,0 +1,57 @@
+"""What lies under a subscription before its row does: a group of its own, a dead-letter topic, start positions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.errors import Conflict, DeclarationInvalid, GroupActive
+from pipeline.faces import Pointers, Table, TopicFacts
+from pipeline.names import check_topic_name, dead_letter_topic_of
+from pipeline.runs import Kind, Runs
+from pipeline.subscription import Subscription
+from pipeline.subscriptions.means import GroupAdmin
+from pipeline.subscriptions.standing import commit_start
+
+# Longer than the sources by default: dead letters wait for an operator, not for a machine.
+DEAD_LETTER_CONFIG = {"retention.ms": str(30 * 24 * 3600 * 1000), "cleanup.policy": "delete"}
+_EMPTY = ("Empty", "Dead")
+
+
+class Ground:
+    """Groups and topics of one cluster."""
+
+    def __init__(self, admin: GroupAdmin, offsets: Pointers, cursors: Table) -> None:
+        self._admin, self._offsets, self._cursors = admin, offsets, cursors
+
+    async def check_free(self, name: str, group: str) -> None:
+        """Raises `Conflict` or `GroupActive` when somebody else has the group."""
+        if self._cursors.get(name) is not None:
+            raise Conflict(f"{name} is a named cursor, whose group a subscription of this name would share")
+        if (state := await self._admin.group_state(group)) not in _EMPTY:
+            raise GroupActive(f"group {group} has members ({state}): another consumer uses this name")
+
+    async def prepare(self, group: str, spec: Subscription, topics: Mapping[str, TopicFacts]) -> None:
+        """Make the dead-letter topic, or widen it, and commit the start of every partition that has none."""
+        dead_letters = check_topic_name(dead_letter_topic_of(group))
+        if dead_letters in spec.topics:
+            raise DeclarationInvalid("/topics", dead_letters, "topics other than its own dead letters; redrive those")
+        partitions = max(facts.partitions for facts in topics.values())
+        known = (await self._admin.describe([dead_letters])).get(dead_letters)
+        if known is None:
+            await self._admin.create(dead_letters, partitions, DEAD_LETTER_CONFIG)
+        elif known.partitions < partitions:
+            # A dead letter lies in the partition of its record: there must be as many.
+            await self._admin.add_partitions(dead_letters, partitions)
+        await commit_start(group, topics, spec.start, admin=self._admin, offsets=self._offsets)
+
+
+async def end_runs(runs: Runs, name: str) -> None:
+    """Cancel the runs of ``name`` that are not over."""
+    kinds: tuple[Kind, ...] = ("replay", "redrive")
+    for kind in kinds:
+        for one in runs.of(name, kind):
+            if one.run.state in ("active", "paused"):
+                try:
+                    await runs.cancel(name, kind, one.run.id)
+                except Conflict:
+                    continue  # it ended meanwhile
