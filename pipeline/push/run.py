@@ -28,12 +28,12 @@ from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
 from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
+from pipeline.push.delivers import Delivers
 from pipeline.push.intake import Intake
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
 from pipeline.push.shadow import Unburied
 from pipeline.record import Record
-from pipeline.webhook.sender import Sender
 
 DRAIN_POLL_S = 0.01
 AGAIN_S = 0.5
@@ -47,7 +47,7 @@ class Run:
     def __init__(
         self,
         reading: Reading,
-        sender: Sender,
+        sender: Delivers,
         parts: WorkerParts,
         settings: BridgeSettings,
         *,

@@ -16,6 +16,7 @@ from pipeline.kafka.membership import Membership, MembershipSettings
 from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
 from pipeline.push.audit import Audit
+from pipeline.push.delivers import Delivers
 from pipeline.push.identity import TopicRecreated, check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
@@ -24,7 +25,6 @@ from pipeline.push.runkeeper import RunKeeper
 from pipeline.push.senders import make_sender
 from pipeline.push.stops import Stops
 from pipeline.push.wanted import Wanted
-from pipeline.webhook.sender import Sender
 from pipeline.webhookid import id_prefix
 
 RETRY_S = 1.0
@@ -35,7 +35,7 @@ COMMIT_SHARE = 0.05
 
 class Worker:
     """One bridge worker. Start it on a running loop; `stop` drains and commits. ``join`` and ``sender_of`` are there
-    for the simulation, which stands in for broker and endpoints.
+    for those that stand in for broker and endpoints: the simulation, and services whose endpoint is a coroutine.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Worker:
         settings: BridgeSettings,
         *,
         join: Callable[..., Membership] = Membership,
-        sender_of: Callable[[Reading, WorkerParts, Callable[[str], str]], Sender] = make_sender,
+        sender_of: Callable[[Reading, WorkerParts, Callable[[str], str]], Delivers] = make_sender,
     ) -> None:
         self._parts, self._settings, self._sender_of = parts, settings, sender_of
         self._owned: set[Place] = set()
