@@ -3,7 +3,7 @@
 Rules: the status alone decides, 2xx is success, redirects are failures (Standard Webhooks 1.0.0, "Delivery");
 410 means the receiver is gone for good; Retry-After of a 429 or 503 is honoured up to an hour (RFC 9110 §10.2.3).
 A fault is tried again, except the two that trying again cannot mend: an address that may not be called and a
-record that cannot be written as a request.
+record that cannot be written as a request; and a coroutine's refusal.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ class FaultKind(Enum):
     BLOCKED_ADDRESS = "blocked-address"
     PROTOCOL = "protocol"
     UNDECODABLE = "undecodable"
+    RAISED = "raised"
+    REFUSED = "refused"
+    CREDENTIAL = "credential"
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -43,11 +46,15 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 
 
 class Fault(msgspec.Struct, frozen=True, gc=False):
-    """No complete reply head came. ``detail`` is one line without secrets: never a URL, a header value or a body."""
+    """No complete reply head came. ``detail`` is one line without secrets: never a URL, a header value or a body.
+
+    A coroutine as the endpoint has faults of its own: ``RAISED``, with the least wait it asked for, and ``REFUSED``.
+    """
 
     kind: FaultKind
     detail: str
     elapsed_s: float
+    retry_after_s: float | None = None
 
 
 class VerdictKind(Enum):
@@ -57,12 +64,25 @@ class VerdictKind(Enum):
     GONE = "gone"
 
 
+class Sign(Enum):
+    """What a failure says of the endpoint as a whole, beside the event's own fate.
+
+    ``UNREACHABLE``: no connection came about, so no event can be the cause. ``BUSY``: it asked for less (429, or any
+    Retry-After). ``STRAINED``: it may want less (503, 504, a time-out): believed when there are many.
+    """
+
+    NONE = "none"
+    UNREACHABLE = "unreachable"
+    BUSY = "busy"
+    STRAINED = "strained"
+
+
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What to do next.
 
     ``reason`` is the dead letter's reason (closed list) should the event be buried now; ``retry_after_s`` is the
     least wait the endpoint asked for; ``summary`` is one line of at most 512 characters for people; ``status`` is the
-    endpoint's, None when no reply came.
+    endpoint's, None when no reply came. ``sign``: see `Sign`.
     """
 
     kind: VerdictKind
@@ -70,11 +90,23 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     summary: str = ""
     retry_after_s: float | None = None
     status: int | None = None
+    sign: Sign = Sign.NONE
 
 
 DELIVERED = Verdict(VerdictKind.DELIVERED)
 
-_REJECTING = {FaultKind.BLOCKED_ADDRESS: "blocked_address", FaultKind.UNDECODABLE: "undecodable"}
+_REJECTING = {
+    FaultKind.BLOCKED_ADDRESS: "blocked_address",
+    FaultKind.UNDECODABLE: "undecodable",
+    FaultKind.REFUSED: "rejected_4xx",
+}
+_SIGNS = {
+    FaultKind.CONNECT: Sign.UNREACHABLE,
+    FaultKind.DNS: Sign.UNREACHABLE,
+    FaultKind.TLS: Sign.UNREACHABLE,
+    FaultKind.TIMEOUT: Sign.STRAINED,
+}
+_STRAINED_STATUS = frozenset({503, 504})
 _MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
 # RFC 9110 §5.6.7: IMF-fixdate, then the two obsolete forms a recipient must still read.
 _DATES = tuple(
@@ -105,7 +137,11 @@ def _verdict_of_status(reply: Reply, reject_status: frozenset[int], now_unix: fl
     wait_s = None
     if reply.status in (429, 503) and reply.retry_after is not None:
         wait_s = retry_after_s(reply.retry_after, now_unix)
-    return Verdict(VerdictKind.RETRY, "exhausted", summary, wait_s, reply.status)
+    if reply.status == 429 or wait_s is not None:
+        sign = Sign.BUSY
+    else:
+        sign = Sign.STRAINED if reply.status in _STRAINED_STATUS else Sign.NONE
+    return Verdict(VerdictKind.RETRY, "exhausted", summary, wait_s, reply.status, sign)
 
 
 def _verdict_of_fault(fault: Fault) -> Verdict:
@@ -116,7 +152,8 @@ def _verdict_of_fault(fault: Fault) -> Verdict:
     reason = _REJECTING.get(fault.kind)
     if reason is not None:
         return Verdict(VerdictKind.REJECT, reason, summary)
-    return Verdict(VerdictKind.RETRY, "exhausted", summary)
+    sign = _SIGNS.get(fault.kind, Sign.NONE)
+    return Verdict(VerdictKind.RETRY, "exhausted", summary, fault.retry_after_s, sign=sign)
 
 
 def retry_after_s(text: str, now_unix: float) -> float | None:
