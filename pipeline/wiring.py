@@ -198,7 +198,15 @@ class Node:
 
     @cached_property
     def replays(self) -> Replays:
-        return Replays(self.runs, self.admin, self._stored)
+        return Replays(
+            self.runs,
+            self.admin,
+            self._stored,
+            log=self.view,
+            offsets=self.offsets,
+            guard=self.guard,
+            now_ms=_now_ms,
+        )
 
     def event_type(self, topic: str) -> str:
         """The CloudEvents type of records of ``topic`` that name none."""

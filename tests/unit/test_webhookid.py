@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import DeclarationInvalid
-from pipeline.webhookid import id_prefix, webhook_id
+from pipeline.webhookid import id_parts, id_prefix, webhook_id
 from tests.vectors.reading import vectors
 
 
@@ -31,3 +31,15 @@ def test_has_no_dot_because_signatures_join_with_dots() -> None:
 def test_refuses_what_is_no_topic_id(topic_id: str) -> None:
     with pytest.raises(DeclarationInvalid):
         id_prefix(topic_id)
+
+
+@pytest.mark.parametrize("case", vectors("ours/webhook_ids.json"), ids=lambda case: case["id"])
+def test_an_id_says_where_its_record_lies(case: dict[str, Any]) -> None:
+    assert id_parts(case["id"]) == (id_prefix(case["topic_id"]), case["partition"], case["offset"])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "e1", "evt_abc_1_2", "evt_aaaaaaaaaa_01_2", "evt_aaaaaaaaaa_1_2\n", "evt_AAAAAAAAAA_1_2"]
+)
+def test_what_is_no_webhook_id_says_nothing(text: str) -> None:
+    assert id_parts(text) is None

@@ -211,7 +211,7 @@ async def test_a_redrive_is_a_dry_run_unless_told_otherwise(yard: Graveyard) -> 
     wet = await yard.call("POST", f"{HOOK}/redrives", json_body={"dry_run": False, "rate_per_s": 5})
     assert wet.status == 201 and wet.json()["rate_per_s"] == 5 and wet.json()["count"] == 1
     one = await yard.call("GET", wet.headers["location"])
-    assert one.json()["progress"] == {"done": 0, "total": 1} and one.json()["state"] == "active"
+    assert one.json()["progress"] == {"done": 0, "total": 1, "eta_s": 0.2} and one.json()["state"] == "active"
     again = await yard.call("POST", f"{HOOK}/redrives", json_body={"dry_run": False})
     assert problem_of(again) == (409, "conflict")
     cancelled = await yard.call("POST", f"{wet.headers['location']}/cancel")
