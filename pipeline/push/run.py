@@ -11,18 +11,18 @@ Longer than files here mean to be: what follows what is the point of it, and rea
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 
 from pipeline.delivery.breaker import CLOSED, BreakerState
 from pipeline.delivery.core import Core, CoreSettings
-from pipeline.delivery.lanes import Lane
+from pipeline.delivery.lanes import HELD, Lane, reason_of
 from pipeline.delivery.limiter import LimiterSettings
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
-from pipeline.errors import PipelineError
+from pipeline.errors import PayloadTooLarge, PipelineError
 from pipeline.faces import What
 from pipeline.names import state_topic_of
+from pipeline.parking import Policy
 from pipeline.push import attempts, audit
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
@@ -30,6 +30,7 @@ from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.delivers import Delivers
 from pipeline.push.intake import Intake
+from pipeline.push.parked import Parked, shown_key
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
 from pipeline.push.shadow import Unburied
@@ -64,6 +65,7 @@ class Run:
         )
         self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
         self._burial = Unburied() if reading.is_shadow else Burial(parts.producer, reading)
+        self._parked = Parked(parts.parked, reading, parts.clock)
         self._attempts = AttemptWriter(
             parts.journal,
             state_topic_of(settings.namespace, attempts.TABLE),
@@ -97,13 +99,15 @@ class Run:
     def _assign(self, place: Place, pointer: Pointer) -> None:
         wall = wall_minus_monotonic(self._clock)
         counts = {offset: (n, first_at - wall) for offset, (n, first_at) in pointer.attempts.items()}
-        prefix = parked_key(self.reading.group, place, b"")
-        parked = {
-            _parked_bytes(name.removeprefix(prefix)): row.value.decode()
-            for name, row in self._parts.parked.rows().items()
-            if name.startswith(prefix)
-        }
-        self.core.assign(place, pointer.offset, finished=pointer.finished, attempts=counts, parked=parked)
+        waiting = self._parked.restore(place)
+        self.core.assign(
+            place,
+            pointer.offset,
+            finished=pointer.finished,
+            attempts=waiting.of(counts, self.reading.spec.retry),
+            parked=waiting.parked,
+            held=waiting.held,
+        )
 
     async def drain(self, places: list[Place], drain_s: float) -> None:
         """Begin nothing more for ``places`` and wait up to ``drain_s`` for what is in flight."""
@@ -120,6 +124,7 @@ class Run:
     def forget(self, place: Place) -> None:
         """Drop all state of ``place`` and break off its attempts; nothing of it counts any more."""
         self.intake.close(place)
+        self._parked.forget(place)
         if place in self.core.partitions:
             for lane in self.core.revoke(place):
                 self._sender.abort(lane)
@@ -163,6 +168,8 @@ class Run:
                 self._send(lane)
             for lane in actions.buries:
                 self._spawn(self._bury(lane))
+            for lane in actions.holds:
+                self._spawn(self._hold(lane))
             if actions.gone:
                 # What a shadow says of itself ends its run, not the subscription.
                 self._on_stop("blocked" if self.reading.is_shadow else "gone", "the endpoint answered 410")
@@ -261,8 +268,9 @@ class Run:
             record = await self._read_again(lane)
             if record is None:
                 return
-            if self.reading.spec.on_dead_letter == "park" and lane.key is not None:
-                await self._park(lane, lane.key)
+            if lane.key is not None and (why := lane.part.parked.get(lane.key)) is not None:
+                # Before its first dead letter is appended: a crash between leaves it parked.
+                await self._remember(lane, "park", why)
             reason = await self._burial.bury(record, lane, self._clock.monotonic(), wall_minus_monotonic(self._clock))
         except PipelineError as error:
             self._parts.hooks.on_bury_failed(self.reading.group, error)
@@ -274,12 +282,32 @@ class Run:
             self.core.buried(lane)
         self.wake()
 
-    async def _park(self, lane: Lane, key: bytes) -> None:
-        """Remember the parked key before its first dead letter is appended: a crash between leaves it parked."""
-        name = parked_key(self.reading.group, _place_of(lane), key)
-        if self._parts.parked.get(name) is None:
-            reason = lane.part.parked.get(key, "operator")
-            await self._parts.parked.put(name, reason.encode(), based_on=None)
+    async def _hold(self, lane: Lane) -> None:
+        """The lane waits for an operator: that is remembered, however long the broker is away."""
+        while lane.part.live and lane.state is HELD:
+            try:
+                await self._remember(lane, "block", reason_of(lane))
+            except PipelineError as error:
+                self._parts.hooks.on_bury_failed(self.reading.group, error)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
+
+    async def _remember(self, lane: Lane, policy: Policy, reason: str) -> None:
+        try:
+            await self._parked.remember(_place_of(lane), lane.key, policy=policy, reason=reason, offset=lane.offset)
+        except PayloadTooLarge as error:
+            # It waits as long as this worker has it; no row can hold such a key for the next.
+            self._parts.hooks.on_consumer_error(error)
+
+    def released(self, name: str) -> None:
+        """The parked table's row ``name`` is gone: if it was a key of ours, it goes on."""
+        found = self._parked.released(name)
+        if found is not None and found[0] in self.core.partitions:
+            place, key = found
+            self.core.release(place, key)
+            self._tell("released", topic=place[0], partition=place[1], key=shown_key(key))
+            self.wake()
 
     # -- what goes wrong ---------------------------------------------------------------------------------------------
 
@@ -321,15 +349,6 @@ def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
         held_bytes_max=settings.held_bytes_max,
         positions_max=settings.positions_max,
     )
-
-
-def parked_key(group: str, place: Place, key: bytes) -> str:
-    """The row under which a parked key is remembered."""
-    return f"{group}/{place[0]}/{place[1]}/{urlsafe_b64encode(key).decode()}"
-
-
-def _parked_bytes(text: str) -> bytes:
-    return urlsafe_b64decode(text)
 
 
 def _place_of(lane: Lane) -> Place:

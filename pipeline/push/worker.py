@@ -89,6 +89,7 @@ class Worker:
             await self._parts.admin.create(state_topic_of(self._settings.namespace, table), partitions=1)
         for rows in (self._parts.subscriptions, self._parts.runs):
             self._unwatch.append(rows.watch(lambda _key, _row: self._dirty.set()))
+        self._unwatch.append(self._parts.parked.watch(self._parked_changed))
         self.membership.start()
         self._tasks = [asyncio.create_task(self._tend()), asyncio.create_task(self._settle_all())]
         self._dirty.set()
@@ -228,6 +229,12 @@ class Worker:
         if prefix is None:
             prefix = self._id_prefixes[topic_id] = id_prefix(topic_id)
         return prefix
+
+    def _parked_changed(self, name: str, row: object) -> None:
+        """A row of the parked table that goes releases its key, wherever it is delivered."""
+        keeper = self._keepers.get(name.partition("/")[0])
+        if row is None and keeper is not None:
+            keeper.run.released(name)
 
     # -- runs that end or cannot go on -------------------------------------------------------------------------------
 

@@ -7,14 +7,16 @@ import pytest
 from pipeline.errors import PayloadTooLarge
 from pipeline.parking import KEY_BYTES_MAX, read_row
 from pipeline.push.clock import SYSTEM_CLOCK
-from pipeline.push.parked import Parked
+from pipeline.push.parked import Parked, Waiting
+from pipeline.subscription import RetryPolicy
+from tests.fakes.bridge import reading_of, row_of
 from tests.fakes.table import FakeTable
 
 T0, T1 = ("t", 0), ("t", 1)
 
 
-def parked(table: FakeTable) -> Parked:
-    return Parked(table, "app.hook", SYSTEM_CLOCK)
+def parked(table: FakeTable, policy: str = "block") -> Parked:
+    return Parked(table, reading_of(row_of(on_dead_letter=policy)), SYSTEM_CLOCK)
 
 
 async def test_the_next_owner_finds_the_keys_of_its_partition() -> None:
@@ -23,11 +25,20 @@ async def test_the_next_owner_finds_the_keys_of_its_partition() -> None:
     assert await first.remember(T0, b"a", policy="park", reason="exhausted", offset=3)
     assert await first.remember(T0, b"L" * 5000, policy="block", reason="rejected_4xx", offset=4)
     assert await first.remember(T1, b"c", policy="park", reason="exhausted", offset=5)
-    rows = parked(table).restore(T0)
-    assert [(row.key, row.policy, row.reason, row.offset) for row in rows] == [
-        (b"a", "park", "exhausted", 3),
-        (b"L" * 5000, "block", "rejected_4xx", 4),
-    ]
+    expected = Waiting({b"a": "exhausted"}, frozenset({b"L" * 5000}), frozenset({4}), keyless=False)
+    assert parked(table).restore(T0) == expected
+    assert parked(table, "continue").restore(T0).held is None, "the policy holds nothing"
+
+
+async def test_what_is_spent_but_held_by_no_row_was_released() -> None:
+    table = FakeTable()
+    await parked(table).remember(T0, b"a", policy="block", reason="exhausted", offset=3)
+    attempts = {3: (2, 1.0), 4: (2, 1.0), 5: (1, 1.0)}
+    retry = RetryPolicy(schedule_s=(1.0,))
+    assert parked(table).restore(T0).of(attempts, retry) == {3: (2, 1.0), 5: (1, 1.0)}
+    assert parked(table, "continue").restore(T0).of(attempts, retry) == attempts
+    await parked(table).remember(T0, None, policy="block", reason="exhausted", offset=4)
+    assert parked(table).restore(T0).of(attempts, retry) == attempts
 
 
 async def test_a_key_is_written_once_whoever_was_first() -> None:
