@@ -5,6 +5,8 @@ from __future__ import annotations
 from pipeline.subscriptions.differences import Difference
 from pipeline.subscriptions.faults import DeclarationsInvalid, EndpointBlocked, FiltersInvalid
 from pipeline.subscriptions.means import Admission, Beside, Outcome, SubscriptionTables
+from pipeline.subscriptions.reset_plan import ResetAsked, ResetDone, ResetPart, ResetPlan, WouldClamp
+from pipeline.subscriptions.resets import Resets
 from pipeline.subscriptions.rows import Ledgers, Rows, shown_row
 from pipeline.subscriptions.secrets import OVERLAP_S, OVERLAP_S_MAX, Sealer, take_secrets, unsealed
 from pipeline.subscriptions.standing import PartitionLag, Standing
@@ -23,12 +25,18 @@ __all__ = [
     "Outcome",
     "PartitionLag",
     "Planned",
+    "ResetAsked",
+    "ResetDone",
+    "ResetPart",
+    "ResetPlan",
+    "Resets",
     "Rows",
     "Sealer",
     "Standing",
     "Status",
     "SubscriptionTables",
     "Subscriptions",
+    "WouldClamp",
     "shown_row",
     "take_secrets",
     "unsealed",

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.errors import AddressBlocked, DeclarationInvalid, FilterInvalid, InputError
 from pipeline.filters import compile_filters
 from pipeline.guard import Guard
+from pipeline.moment import ms_from_rfc3339
 from pipeline.subscription import Endpoint, OAuth2Auth, Subscription
 from pipeline.subscriptions.faults import judged, raise_all
 
@@ -38,6 +39,11 @@ def _beyond_types(name: str, declared: Mapping[str, Any], spec: Subscription) ->
     for number, topic in enumerate(spec.topics):
         if topic.startswith("_"):
             yield DeclarationInvalid(f"/topics/{number}", topic, "a topic that is not internal")
+    if spec.start not in ("earliest", "latest"):
+        try:
+            ms_from_rfc3339(spec.start, field="/start")
+        except InputError as fault:
+            yield DeclarationInvalid("/start", spec.start, fault.expected)
     if not (spec.signing.v1 or spec.signing.v1a or spec.signing.github):
         yield DeclarationInvalid("/signing", "none", "at least one of v1, v1a and github")
     yield from _filter_faults(spec)

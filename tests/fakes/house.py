@@ -15,7 +15,7 @@ from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing
 from pipeline.subscription import StoredSubscription
-from pipeline.subscriptions import Beside, Ledgers, Subscriptions, SubscriptionTables
+from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables
 from pipeline.topic import Topic
 from tests.fakes.admin import FakeAdmin, FakeCatalog, FakeOffsets
 from tests.fakes.asgi import Caller
@@ -81,6 +81,7 @@ class GatewayHouse:
                 ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view, now_ms=self.now_ms
             ),
         )
+        self.resets = Resets(self.subscriptions, self.admin, self.offsets, bridge_group="app._bridge")
         self.cursors = NamedCursors(
             self.cursor_rows,
             self.offsets,
