@@ -9,18 +9,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pipeline.errors import DeclarationInvalid
+from pipeline.subscription.owned_headers import is_owned
 
 # RFC 9110 §5.6.2 token, RFC 9110 §5.5 field value without controls.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _BEARER = re.compile(r"[\x21-\x7e]{0,8192}\Z")
 _NO_CONTROLS = re.compile(r"[^\x00-\x1f\x7f]*\Z")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*\Z")
-# Headers that delivery owns; an endpoint may not override them (threat S15).
-_DELIVERYS_OWN = re.compile(
-    r"(?:host|content-length|transfer-encoding|connection|keep-alive|upgrade|te|trailer|expect|content-type|user-agent"
-    r"|x-hub-signature-256)\Z|webhook-|ce-|proxy-",
-    re.IGNORECASE,
-)
 
 
 class NoAuth(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="none"):
@@ -114,7 +109,7 @@ def _check_headers(field: str, headers: dict[str, str]) -> None:
         shown = value if field == "headers" else "(hidden)"
         if not _HEADER_NAME.match(name) or not _HEADER_VALUE.match(value):
             raise DeclarationInvalid(at, shown, "an RFC 9110 field name and a value of printable ASCII")
-        if _DELIVERYS_OWN.match(name):
+        if is_owned(name):
             raise DeclarationInvalid(at, shown, "a header that delivery does not set itself")
 
 

@@ -155,6 +155,17 @@ class HeaderLines:
         return shape
 
 
+def trace_context(headers: Headers) -> dict[str, str]:
+    """A record's trace context as CloudEvents attributes (extension "Distributed Tracing"), unless it has them."""
+    found = {name: value for name, value in headers if name in _PASSED}
+    own = {name for name, _ in headers} if found else ()
+    return {
+        name: value.decode("ascii")
+        for name, value in found.items()
+        if value and _FIELD_VALUE.match(value) and f"ce_{name}" not in own
+    }
+
+
 def attribute_line(name: str, text: str) -> bytes:
     """One attribute of ours as a line."""
     return b"\r\nce-%b: %b" % (name.encode(), http_header_value(text).encode())

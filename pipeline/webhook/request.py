@@ -1,23 +1,24 @@
-"""A record as the bytes of one HTTP/1.1 request: what a receiver gets, in each of the formats.
+"""A record as the bytes of one HTTP/1.1 request: what a receiver gets, in each of the formats but ``batch``.
 
 ``binary``: the value as it is, attributes as ``ce-`` headers. ``structured``: a CloudEvents JSON envelope. ``raw``: the
-value as it is and no attributes. In each, a tombstone is marked by ``ce-method: DELETE``; in binary and raw its body is
-empty, as an empty value's is without the mark.
+value as it is and no attributes. ``thin``: an envelope without data, which says where the data lies. In each, a
+tombstone is marked by ``ce-method: DELETE``; in binary and raw its body is empty, as an empty value's is without the
+mark. Trace context is carried on in all.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 import pipeline
-from pipeline.format.structured import record_to_json
 from pipeline.guard import Target
 from pipeline.moment import rfc3339_from_ms
 from pipeline.record import Position, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Subscription
+from pipeline.subscription.owned_headers import is_owned
+from pipeline.webhook.envelope import TopicFacts, thin, whole
 from pipeline.webhook.lines import (
     CONTENT,
     CORE,
@@ -44,20 +45,13 @@ _RUN_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}\Z")
 _SECOND_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z, the last one RFC 3339 can write
 
 
-class _TopicFacts(NamedTuple):
-    id_prefix: bytes
-    source: str
-    type: str
-    source_line: bytes
-    type_line: bytes
-
-
 class DeliveryWriter:
     """Writes the deliveries of one run.
 
     ``topic_prefixes`` (what webhook ids of a topic start with) and ``defaults`` (source and type of records that are no
     CloudEvents) are asked once per topic: a topic deleted and made again needs a new writer. ``run_id`` marks the
-    deliveries of a replay or redrive.
+    deliveries of a replay or redrive. ``more_lines``: header lines for a proxy, each behind its CR LF. ``public_url``:
+    see `SenderSettings`.
     """
 
     def __init__(
@@ -69,13 +63,21 @@ class DeliveryWriter:
         topic_prefixes: Callable[[str], str],
         defaults: Callable[[str], tuple[str, str]],
         run_id: str | None,
+        more_lines: str = "",
+        public_url: str = "",
     ) -> None:
-        self._head = _static_head(subscription, target, run_id)
+        self.head = static_head(subscription, target, run_id) + more_lines.encode("ascii")
+        self._public_url = public_url
         self._sign = signer.sign
         self._sign_github = signer.sign_github if subscription.signing.github else None
-        self._render = {"binary": self._binary, "structured": self._structured, "raw": self._raw}[subscription.format]
+        self._render = {
+            "binary": self._binary,
+            "structured": self._structured,
+            "raw": self._raw,
+            "thin": self._thin,
+        }[subscription.format]
         self._topic_prefixes, self._defaults = topic_prefixes, defaults
-        self._topics: dict[str, _TopicFacts] = {}
+        self._topics: dict[str, TopicFacts] = {}
         self._lines = HeaderLines()
         self._second, self._second_text = -1, b""
 
@@ -87,7 +89,7 @@ class DeliveryWriter:
         at = record if origin is None else origin
         facts = self._topics.get(at.topic) or self._learn_topic(at.topic)
         webhook_id = b"%b%d_%d" % (facts.id_prefix, at.partition, at.offset)
-        lines, body = self._render(record, facts, webhook_id, at.offset)
+        lines, body = self._render(record, facts, webhook_id, at)
         signature = self._sign(webhook_id, timestamp, body)
         if self._sign_github is not None:
             lines += b"\r\nx-hub-signature-256: %b" % (self._sign_github(body) or b"")
@@ -96,7 +98,7 @@ class DeliveryWriter:
         return (
             b"%b\r\nwebhook-id: %b\r\nwebhook-timestamp: %b\r\nwebhook-attempt: %d%b%b\r\ncontent-length: %d\r\n\r\n%b"
             % (
-                self._head,
+                self.head,
                 webhook_id,
                 timestamp,
                 attempt,
@@ -107,7 +109,9 @@ class DeliveryWriter:
             )
         )
 
-    def _binary(self, record: Record, facts: _TopicFacts, webhook_id: bytes, offset: int) -> tuple[bytes, bytes]:
+    def _binary(
+        self, record: Record, facts: TopicFacts, webhook_id: bytes, at: Record | Position
+    ) -> tuple[bytes, bytes]:
         body, headers = record.value, record.headers
         if body is None:
             # Whatever method its producer named: a null value must not pass for an empty one.
@@ -116,7 +120,7 @@ class DeliveryWriter:
         if seen & CORE != CORE and not seen & ENVELOPE:
             lines += self._default_lines(seen, record, facts, webhook_id)
         if not seen & (SEQUENCE | ENVELOPE):
-            lines += b"\r\nce-sequence: %020d" % offset
+            lines += b"\r\nce-sequence: %020d" % at.offset
         key = record.key
         if key and not seen & (KEY | ENVELOPE):
             lines += _key_line(key) if key.translate(None, PLAIN) else b"\r\nce-partitionkey: " + key
@@ -124,7 +128,9 @@ class DeliveryWriter:
             lines += _BYTES
         return (lines + _DELETE, b"") if body is None else (lines, body)
 
-    def _raw(self, record: Record, _facts: _TopicFacts, _webhook_id: bytes, _offset: int) -> tuple[bytes, bytes]:
+    def _raw(
+        self, record: Record, _facts: TopicFacts, _webhook_id: bytes, _at: Record | Position
+    ) -> tuple[bytes, bytes]:
         content, seen = self._lines.content_type(record.headers)
         lines = self._lines.passed(record.headers) + content
         body = record.value
@@ -132,26 +138,20 @@ class DeliveryWriter:
             return lines + _DELETE, b""
         return lines if seen or not body else lines + _BYTES, body
 
-    def _structured(self, record: Record, facts: _TopicFacts, webhook_id: bytes, offset: int) -> tuple[bytes, bytes]:
-        lines = self._lines.passed(record.headers) + _EVENT_JSON
-        names = {name for name, _ in record.headers}
-        extra = {} if "ce_sequence" in names else {"sequence": f"{offset:020d}"}
-        key = key_text(record.key) if record.key and "ce_partitionkey" not in names else None
-        if key is not None:
-            extra["partitionkey"] = key
-        if record.value is None:
-            lines += _DELETE
-            extra["method"] = "DELETE"
-        body = record_to_json(
-            record,
-            default_source=facts.source,
-            default_type=facts.type,
-            default_id=webhook_id.decode(),
-            extra=extra,
-        )
-        return lines, body
+    def _structured(
+        self, record: Record, facts: TopicFacts, webhook_id: bytes, at: Record | Position
+    ) -> tuple[bytes, bytes]:
+        return self._envelope_lines(record), whole(record, facts, webhook_id, at.offset)
 
-    def _default_lines(self, seen: int, record: Record, facts: _TopicFacts, webhook_id: bytes) -> bytes:
+    def _thin(self, record: Record, facts: TopicFacts, webhook_id: bytes, at: Record | Position) -> tuple[bytes, bytes]:
+        place = Position(at.topic, at.partition, at.offset)
+        return self._envelope_lines(record), thin(record, facts, webhook_id, place, self._public_url)
+
+    def _envelope_lines(self, record: Record) -> bytes:
+        lines = self._lines.passed(record.headers) + _EVENT_JSON
+        return lines if record.value is not None else lines + _DELETE
+
+    def _default_lines(self, seen: int, record: Record, facts: TopicFacts, webhook_id: bytes) -> bytes:
         lines = b"" if seen & SPECVERSION else b"\r\nce-specversion: 1.0"
         if not seen & ID:
             lines += b"\r\nce-id: " + webhook_id
@@ -169,11 +169,18 @@ class DeliveryWriter:
                 lines += b"\r\nce-time: %b.%03dZ" % (self._second_text, ms)
         return lines
 
-    def _learn_topic(self, topic: str) -> _TopicFacts:
-        prefix, (source, type_) = self._topic_prefixes(topic), self._defaults(topic)
-        lines = attribute_line("source", source), attribute_line("type", type_)
-        facts = self._topics[topic] = _TopicFacts(prefix.encode(), source, type_, *lines)
+    def _learn_topic(self, topic: str) -> TopicFacts:
+        facts = self._topics[topic] = topic_facts(topic, self._topic_prefixes, self._defaults)
         return facts
+
+
+def topic_facts(
+    topic: str, topic_prefixes: Callable[[str], str], defaults: Callable[[str], tuple[str, str]]
+) -> TopicFacts:
+    """What `DeliveryWriter` says ``topic_prefixes`` and ``defaults`` are asked for."""
+    prefix, (source, type_) = topic_prefixes(topic), defaults(topic)
+    lines = attribute_line("source", source), attribute_line("type", type_)
+    return TopicFacts(prefix.encode(), source, type_, *lines)
 
 
 def _key_line(key: bytes) -> bytes:
@@ -181,13 +188,16 @@ def _key_line(key: bytes) -> bytes:
     return b"" if text is None else attribute_line("partitionkey", text)
 
 
-def _static_head(subscription: Subscription, target: Target, run_id: str | None) -> bytes:
+def static_head(subscription: Subscription, target: Target, run_id: str | None) -> bytes:
+    """The request line and the header lines that are the same in every request, without an end."""
     endpoint = subscription.endpoint
+    # Declarations are checked where they are made; a row that an older, laxer release wrote is not trusted (S15).
+    own = {name: value for name, value in endpoint.headers.items() if not is_owned(name)}
     lines = [f"{endpoint.method} {target.path} HTTP/1.1", f"host: {target.authority}"]
     lines.append(f"user-agent: event-pipeline/{pipeline.__version__}")
-    if not any(name.lower() == "accept-encoding" for name in endpoint.headers):
+    if not any(name.lower() == "accept-encoding" for name in own):
         lines.append("accept-encoding: identity")
-    lines += [f"{name}: {value}" for name, value in endpoint.headers.items() if name.lower() not in _PER_RECORD]
+    lines += [f"{name}: {value}" for name, value in own.items() if name.lower() not in _PER_RECORD]
     if run_id is not None:
         assert _RUN_ID.match(run_id), "run ids are made by us, as header values"
         lines.append(f"webhook-replay: {run_id}")

@@ -9,10 +9,11 @@ end a sweep later than its time-out says.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import AddressBlocked
@@ -20,36 +21,31 @@ from pipeline.guard import Guard
 from pipeline.record import Position, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Subscription
+from pipeline.webhook.bundle import Bundle
 from pipeline.webhook.connect import ConnectFailed, Connector, tls_context
+from pipeline.webhook.credential import Authorization, Credential, Try
 from pipeline.webhook.lines import Undecodable
-from pipeline.webhook.request import DeliveryWriter
 from pipeline.webhook.settings import SenderSettings
-from pipeline.webhook.transport import Connection, Done, Memo
+from pipeline.webhook.transport import Connection, Memo
+from pipeline.webhook.untried import Faults, Waiting, owner
+from pipeline.webhook.writers import Names, writer_of
 
-__all__ = ["Sender", "SenderSettings"]
+__all__ = ["Authorization", "Sender", "SenderSettings"]
 
 T = TypeVar("T")
 SWEEP_S_MIN, SWEEP_S_MAX = 0.02, 0.5
-
-
-class _Waiting:
-    """An attempt that no connection has taken yet."""
-
-    __slots__ = ("arg", "done", "number", "origin", "record", "started")
-
-    def __init__(self, record: Record, number: int, done: Done, arg: Any, origin: Position | None) -> None:
-        self.record, self.number, self.done, self.arg, self.origin = record, number, done, arg, origin
-        self.started = monotonic()
 
 
 class Sender:
     """Delivers for one run. Make it on the running loop; `close` it.
 
     ``guard``: what may be called; a URL it refuses makes every attempt end in a BLOCKED_ADDRESS fault. ``wall_clock``:
-    unix seconds. ``signer``, ``topic_prefixes``, ``defaults``, ``run_id``: see `DeliveryWriter`.
+    unix seconds. ``signer``, ``topic_prefixes``, ``defaults``, ``run_id``: see `DeliveryWriter`. ``authorization``: as
+    whom; closed with the sender. ``tls``: the endpoint's own context, else that of ``settings``. ``on_connection`` is
+    called for every connection opened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, each named at the call
         self,
         subscription: Subscription,
         *,
@@ -60,6 +56,9 @@ class Sender:
         wall_clock: Callable[[], float],
         run_id: str | None = None,
         settings: SenderSettings | None = None,
+        authorization: Authorization | None = None,
+        tls: ssl.SSLContext | None = None,
+        on_connection: Callable[[], None] | None = None,
     ) -> None:
         endpoint = subscription.endpoint
         self._loop = asyncio.get_running_loop()
@@ -70,47 +69,65 @@ class Sender:
         self._connections_max = settings.connections_max or subscription.in_flight_max
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
-        self._waiting: deque[_Waiting] = deque()
-        self._failing: deque[tuple[Done, Any, Fault]] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._faults = Faults()
         self._connecting: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._memo: Memo = {}
         self._second, self._timestamp = -1, b""
         self._stopped = False
         self._all_lost = asyncio.Event()
+        self._on_connection = on_connection
+        self._credential: Credential | None = None
         self._blocked = ""
         try:
             target = guard.check_url(endpoint.url)
         except AddressBlocked as error:
             self._blocked = str(error)
             return
-        self._writer = DeliveryWriter(
-            subscription, target, signer=signer, topic_prefixes=topic_prefixes, defaults=defaults, run_id=run_id
+        if target.tls and tls is None:
+            tls = tls_context(settings.ca_file)
+        connect_s = endpoint.connect_timeout_s
+        self._connector = Connector(target, guard, timeout_s=connect_s, tls=tls, proxy=settings.proxy)
+        writer = writer_of(
+            subscription,
+            self._connector.asked,
+            signer,
+            Names(topic_prefixes, defaults, run_id),
+            more_lines=self._connector.extra_lines,
+            public_url=settings.public_url,
         )
-        tls = tls_context(settings.ca_file) if target.tls else None
-        self._connector = Connector(target, guard, timeout_s=endpoint.connect_timeout_s, tls=tls)
+        self._write = writer.write
+        if authorization is not None:
+            self._credential = Credential(authorization, writer, send=self._send_try, timeout_s=self._timeout_s)
+            self._write = self._credential.write
 
     def send(
         self,
-        record: Record,
+        content: Record | Bundle,
         attempt: int,
         done: Callable[[T, Reply | Fault], None],
         arg: T,
         origin: Position | None = None,
     ) -> None:
-        """Deliver `record` as attempt number `attempt` (from 1); ``done(arg, outcome)`` says what came of it.
+        """Deliver `content` as attempt number `attempt` (from 1); ``done(arg, outcome)`` says what came of it. A bundle
+        is for ``format: batch`` only.
 
-        ``origin``: the position the event first had, when `record` is its dead letter; the event's id derives from it.
+        ``origin``: the position the event first had, when `content` is its dead letter; the event's id derives from it.
         """
+        if self._credential is not None and type(arg) is not Try:
+            if not self._stopped:
+                self._credential.begin(Try(content, attempt, done, arg, origin))
+            return
         idle, now = self._idle, monotonic()
         while idle:
             connection = idle.pop()
             if connection.reusable and now < connection.idle_until:
                 try:
-                    data = self._writer.write(record, attempt, self._stamp(), origin)
+                    data = self._write(content, attempt, self._stamp(), origin)
                 except Undecodable as error:
                     idle.append(connection)
-                    self._fail_soon(done, arg, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
+                    self._faults.tell_soon(done, arg, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
                     return
                 connection.request(data, now, done, arg)
                 return
@@ -118,24 +135,26 @@ class Sender:
         if self._stopped:
             return
         if self._blocked:
-            self._fail_soon(done, arg, Fault(FaultKind.BLOCKED_ADDRESS, self._blocked, 0.0))
+            self._faults.tell_soon(done, arg, Fault(FaultKind.BLOCKED_ADDRESS, self._blocked, 0.0))
         else:
-            self._waiting.append(_Waiting(record, attempt, done, arg, origin))
+            self._waiting.append(Waiting(content, attempt, done, arg, origin, now))
             self._connect_if_needed()
 
     def abort(self, arg: object) -> None:
         """Break off the attempt sent with this very `arg`, if there is one; its ``done`` is not called any more."""
-        for connection in [connection for connection in self._connections if connection.arg is arg]:
+        for connection in [connection for connection in self._connections if owner(connection.arg) is arg]:
             connection.forget()
-        for attempt in [attempt for attempt in self._waiting if attempt.arg is arg]:
+        for attempt in [attempt for attempt in self._waiting if owner(attempt.arg) is arg]:
             self._waiting.remove(attempt)
-        self._failing = deque(failing for failing in self._failing if failing[1] is not arg)
+        self._faults.forget(arg)
+        if self._credential is not None:
+            self._credential.abort(arg)
 
     def abort_all(self) -> None:
         """Break off everything at once; no ``done`` is called any more and nothing is sent."""
         self._stopped = True
         self._waiting.clear()
-        self._failing.clear()
+        self._faults.clear()
         self._idle.clear()
         for task in self._connecting:
             task.cancel()
@@ -145,6 +164,8 @@ class Sender:
             self._sweeping.cancel()
         if not self._blocked:
             self._connector.close()
+        if self._credential is not None:
+            self._credential.close()
 
     async def close(self) -> None:
         """`abort_all`, and wait until the connections are gone."""
@@ -175,12 +196,16 @@ class Sender:
 
     # Inside.
 
-    def _begin(self, connection: Connection, attempt: _Waiting) -> bool:
+    def _send_try(self, attempt: Try) -> None:
+        assert self._credential is not None
+        self.send(attempt.content, attempt.number, self._credential.judge, attempt, attempt.origin)
+
+    def _begin(self, connection: Connection, attempt: Waiting) -> bool:
         """Send what waited; False when it cannot be written."""
         try:
-            data = self._writer.write(attempt.record, attempt.number, self._stamp(), attempt.origin)
+            data = self._write(attempt.content, attempt.number, self._stamp(), attempt.origin)
         except Undecodable as error:
-            self._fail_soon(attempt.done, attempt.arg, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
+            self._faults.tell_soon(attempt.done, attempt.arg, Fault(FaultKind.UNDECODABLE, str(error), 0.0))
             return False
         connection.request(data, attempt.started, attempt.done, attempt.arg)
         return True
@@ -190,15 +215,6 @@ class Sender:
         if now != self._second:
             self._second, self._timestamp = now, b"%d" % now
         return self._timestamp
-
-    def _fail_soon(self, done: Done, arg: Any, fault: Fault) -> None:
-        self._failing.append((done, arg, fault))
-        self._loop.call_soon(self._fail_next)
-
-    def _fail_next(self) -> None:
-        if self._failing:  # else it was aborted meanwhile
-            done, arg, fault = self._failing.popleft()
-            done(arg, fault)
 
     def _connect_if_needed(self) -> None:
         if self._stopped or len(self._connecting) >= len(self._waiting):
@@ -221,9 +237,11 @@ class Sender:
             if self._waiting:
                 waited = self._waiting.popleft()
                 fault = Fault(failed.kind, failed.detail, monotonic() - waited.started)
-                self._fail_soon(waited.done, waited.arg, fault)
+                self._faults.tell_soon(waited.done, waited.arg, fault)
         else:
             self._connections.add(connection)
+            if self._on_connection is not None:
+                self._on_connection()
             self.ended(connection, monotonic())
         finally:
             self._connecting.discard(task)
@@ -238,7 +256,7 @@ class Sender:
         while self._waiting and self._waiting[0].started <= late:
             waited = self._waiting.popleft()
             fault = Fault(FaultKind.TIMEOUT, "no connection became free", now - waited.started)
-            self._fail_soon(waited.done, waited.arg, fault)
+            self._faults.tell_soon(waited.done, waited.arg, fault)
         for connection in list(self._connections):
             if connection.busy_since is None:
                 if connection.idle_until <= now:
