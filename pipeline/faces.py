@@ -110,13 +110,13 @@ class Tells(Protocol):
 class Notes(Protocol):
     """The audit: who did what to what. ``before`` and ``after`` are what changed, without secrets."""
 
-    def tell(self, what: str, name: str, /, **facts: object) -> None: ...
+    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None: ...
 
 
 class Silent:
     """Tells nobody."""
 
-    def tell(self, what: str, name: str, /, **facts: object) -> None: ...
+    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None: ...
 
 
 class Table(Protocol):
@@ -125,3 +125,11 @@ class Table(Protocol):
     def get(self, key: str, /) -> StoredRow | None: ...
     def rows(self) -> Mapping[str, StoredRow]: ...
     async def put(self, key: str, value: bytes | None, /, *, based_on: int | None) -> StoredRow: ...
+
+
+class WatchedTable(Table, Protocol):
+    """A table that tells of its changes."""
+
+    def watch(self, callback: Callable[[str, StoredRow | None], None], /) -> Callable[[], None]:
+        """Called on the loop after a row changed (None: it went); returns what ends that."""
+        ...

@@ -39,6 +39,8 @@ from pipeline.push.attempt_search import Attempts
 from pipeline.push.audit import Audit
 from pipeline.push.happenings import EVENTS_CONFIG, Happenings, topics_by
 from pipeline.push.parts import BridgeSettings, WorkerParts
+from pipeline.push.reading import Reading
+from pipeline.push.senders import make_sender
 from pipeline.push.worker import Worker
 from pipeline.redrive import DeadLetters, Redrives
 from pipeline.registry.face import Registry
@@ -48,11 +50,12 @@ from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing, parse_key
 from pipeline.subscription import StoredSubscription
-from pipeline.subscriptions import Subscriptions, SubscriptionTables
+from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables, Trials
 from pipeline.telemetry.logs import LoggingHooks
 from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
 from pipeline.topics.declarations import load_schemas, load_topics
+from pipeline.webhook.sender import Sender
 from pipeline.webhook.settings import SenderSettings
 
 SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = "subscriptions", "runs", "cursors", "schemas", "parked"
@@ -163,6 +166,22 @@ class Node:
             keyring=self.keyring,
             guard=self.guard,
             namespace=self.settings.namespace,
+            beside=Beside(ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view),
+        )
+
+    @cached_property
+    def resets(self) -> Resets:
+        bridge_group = f"{self.settings.namespace}._bridge"
+        return Resets(self.subscriptions, self.admin, self.offsets, bridge_group=bridge_group)
+
+    @cached_property
+    def trials(self) -> Trials:
+        return Trials(
+            self.subscriptions,
+            sender_of=self._trial_sender,
+            namespace=self.settings.namespace,
+            now_ms=_now_ms,
+            random_hex=lambda: secrets.token_hex(8),
         )
 
     @cached_property
@@ -213,31 +232,33 @@ class Node:
         declared: Topic | None = self.declared.get(topic)
         return declared.event_type if declared is not None and declared.event_type else f"{topic}.record"
 
+    @cached_property
+    def worker_parts(self) -> WorkerParts:
+        """What a worker stands on; a trial of an endpoint takes its sender from the same."""
+        return WorkerParts(
+            kafka=self.settings.kafka,
+            view=self.view,
+            offsets=self.offsets,
+            catalog=self.catalog,
+            admin=self.admin,
+            producer=self.producer,
+            journal=self._journal,
+            subscriptions=self.table(SUBSCRIPTIONS),
+            runs=self.table(RUNS),
+            parked=self.table(PARKED),
+            keyring=self.keyring,
+            guard=self.guard,
+            hooks=self.hooks,
+            defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
+            sending=SenderSettings(ca_file=self._ca_file()),
+            happenings=self.happenings,
+        )
+
     async def start_worker(self) -> Worker:
         """Join the bridge and deliver."""
         await self._journal.start()
         self._undo.push_async_callback(self._journal.stop)
-        self.worker = Worker(
-            WorkerParts(
-                kafka=self.settings.kafka,
-                view=self.view,
-                offsets=self.offsets,
-                catalog=self.catalog,
-                admin=self.admin,
-                producer=self.producer,
-                journal=self._journal,
-                subscriptions=self.table(SUBSCRIPTIONS),
-                runs=self.table(RUNS),
-                parked=self.table(PARKED),
-                keyring=self.keyring,
-                guard=self.guard,
-                hooks=self.hooks,
-                defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
-                sending=SenderSettings(ca_file=self._ca_file()),
-                happenings=self.happenings,
-            ),
-            named_instance(self.settings.bridge),
-        )
+        self.worker = Worker(self.worker_parts, named_instance(self.settings.bridge))
         await self.worker.start()
         return self.worker
 
@@ -258,6 +279,10 @@ class Node:
                 redrives=self.redrives,
                 runs=self.runs,
                 dead_letters=self.dead_letters,
+                resets=self.resets,
+                trials=self.trials,
+                attempts=self.attempts,
+                is_probing=self._is_probing,
                 ready=self._not_ready,
                 healthy=self._not_healthy,
                 metrics=self.metrics.text,
@@ -282,6 +307,16 @@ class Node:
         return CursorKeeper(
             self.cursors, KeeperSettings(), jitter=lambda: secrets.randbelow(1000) / 1000, hooks=self.hooks
         )
+
+    def _trial_sender(self, row: StoredSubscription, id_prefix: str) -> Sender:
+        """What a worker would send ``row``'s deliveries with, under ids that are no event's."""
+        parts = self.worker_parts
+        return make_sender(Reading(self.settings.namespace, row, None, parts.defaults), parts, lambda _: id_prefix)
+
+    def _is_probing(self, name: str) -> bool:
+        """Whether a worker here finds the subscription's endpoint down."""
+        runs = [] if self.worker is None else self.worker.status()
+        return any(run["group"] == self.subscriptions.group(name) and run["breaker"] != "closed" for run in runs)
 
     def _ca_file(self) -> str | None:
         file = self.settings.webhook.ca_file

@@ -11,10 +11,11 @@ from pipeline.faces import Catalogue, Log, TopicAdmin
 from pipeline.gateway.asking import BodyLimit
 from pipeline.publish import Publisher
 from pipeline.pull import NamedCursors, Reader
+from pipeline.push.attempt_search import Attempts
 from pipeline.redrive import DeadLetters, Redrives
 from pipeline.replay import Replays
 from pipeline.runs import Runs
-from pipeline.subscriptions import Subscriptions
+from pipeline.subscriptions import Resets, Subscriptions, Trials
 
 
 class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,8 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayParts:
-    """``namespace`` and ``default_type`` name records that are no CloudEvents.
+    """``namespace`` and ``default_type`` name records that are no CloudEvents. ``is_probing``: whether a worker of this
+    process finds the endpoint of a subscription down.
 
     ``ready`` says why this process cannot serve (nothing: it can), ``healthy`` why it should be replaced, ``metrics``
     is the Prometheus text exposition.
@@ -67,6 +69,10 @@ class GatewayParts:
     replays: Replays
     redrives: Redrives
     dead_letters: DeadLetters
+    resets: Resets
+    trials: Trials
+    attempts: Attempts
+    is_probing: Callable[[str], bool]
     ready: Callable[[], Awaitable[list[str]]]
     healthy: Callable[[], list[str]]
     metrics: Callable[[], bytes]

@@ -11,6 +11,7 @@ from pipeline.subscriptions.rows import Ledgers, Rows, shown_row
 from pipeline.subscriptions.secrets import OVERLAP_S, OVERLAP_S_MAX, Sealer, take_secrets, unsealed
 from pipeline.subscriptions.standing import PartitionLag, Standing
 from pipeline.subscriptions.subscriptions import Planned, Status, Subscriptions
+from pipeline.subscriptions.trials import Trial, Trials
 
 __all__ = [
     "OVERLAP_S",
@@ -36,6 +37,8 @@ __all__ = [
     "Status",
     "SubscriptionTables",
     "Subscriptions",
+    "Trial",
+    "Trials",
     "WouldClamp",
     "shown_row",
     "take_secrets",

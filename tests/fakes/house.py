@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from itertools import count
+from typing import Any
 
+from pipeline.delivery.verdict import Fault, Reply
 from pipeline.gateway import GatewayLimits, GatewayParts, build_app
 from pipeline.guard import Guard
 from pipeline.publish import Publisher
 from pipeline.pull import NamedCursors, Reader, ReaderSettings, Rendering
+from pipeline.push.attempt_search import Attempts
+from pipeline.record import Position, Record
 from pipeline.redrive import DeadLetters, Redrives
 from pipeline.registry.face import Registry
 from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing
 from pipeline.subscription import StoredSubscription
-from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables
+from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables, Trials
 from pipeline.topic import Topic
 from tests.fakes.admin import FakeAdmin, FakeCatalog, FakeOffsets
 from tests.fakes.asgi import Caller
@@ -24,6 +29,7 @@ from tests.fakes.producer import FakeProducer
 from tests.fakes.table import FakeTable
 from tests.fakes.view import FakeView
 
+ATTEMPTS = "_pipeline-attempts"
 KEYRING = KeyRing([("k1", bytes(range(32)))])
 
 
@@ -33,11 +39,35 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, object]]] = []
 
-    def tell(self, what: str, name: str, /, **facts: object) -> None:
+    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None:
         self.lines.append((what, name, facts))
 
     def of(self, what: str) -> list[dict[str, object]]:
         return [facts for told, _, facts in self.lines if told == what]
+
+
+class FakeEndpoint:
+    """Stands in for a sender and what it sends to: every attempt ends in ``answer``."""
+
+    def __init__(self) -> None:
+        self.answer: Reply | Fault = Reply(204, None, 0.012)
+        self.got: list[Record] = []
+        self.closed = 0
+
+    def send(
+        self,
+        record: Record,
+        attempt: int,
+        done: Callable[[Any, Reply | Fault], None],
+        arg: object,
+        origin: Position | None = None,
+        /,
+    ) -> None:
+        self.got.append(record)
+        asyncio.get_running_loop().call_soon(done, arg, self.answer)
+
+    async def close(self) -> None:
+        self.closed += 1
 
 
 class GatewayHouse:
@@ -82,6 +112,14 @@ class GatewayHouse:
             ),
         )
         self.resets = Resets(self.subscriptions, self.admin, self.offsets, bridge_group="app._bridge")
+        self.endpoint, self.probing = FakeEndpoint(), set[str]()
+        self.trials = Trials(
+            self.subscriptions,
+            sender_of=lambda _row, _prefix: self.endpoint,
+            namespace="app",
+            now_ms=self.now_ms,
+            random_hex=_counted_hex(),
+        )
         self.cursors = NamedCursors(
             self.cursor_rows,
             self.offsets,
@@ -124,6 +162,10 @@ class GatewayHouse:
             replays=self.replays,
             redrives=self.redrives,
             dead_letters=self.letters,
+            resets=self.resets,
+            trials=self.trials,
+            attempts=Attempts(self.view, self.admin, ATTEMPTS),
+            is_probing=self.probing.__contains__,
             ready=ready,
             healthy=lambda: self.unhealthy,
             metrics=lambda: b"# HELP pipeline_up 1\n",
