@@ -110,13 +110,13 @@ class Tells(Protocol):
 class Notes(Protocol):
     """The audit: who did what to what. ``before`` and ``after`` are what changed, without secrets."""
 
-    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None: ...
+    def tell(self, what: str, name: str, /, **facts: object) -> None: ...
 
 
 class Silent:
     """Tells nobody."""
 
-    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None: ...
+    def tell(self, what: str, name: str, /, **facts: object) -> None: ...
 
 
 class Table(Protocol):

@@ -24,8 +24,8 @@ class Audit:
     def __init__(self, producer: Appends, topic: str, who: str) -> None:
         self._producer, self._topic, self._who = producer, topic, who
 
-    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None:
-        """``who`` did ``what`` to ``name``, just now. Verbs give ``before`` and ``after`` (JSON values, no secrets)."""
+    def tell(self, what: str, name: str, /, **facts: object) -> None:
+        """``who`` (one of the ``facts``) did ``what`` to ``name``, just now. Verbs give ``before`` and ``after`` (JSON values, no secrets)."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = orjson.dumps({"at": now, "who": who or self._who, "what": what, "name": name, **facts}, default=str)
+        line = orjson.dumps({"at": now, "who": self._who, "what": what, "name": name, **facts}, default=str)
         self._producer.append_soon(self._topic, key=name.encode(), value=line)

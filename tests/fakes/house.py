@@ -39,7 +39,7 @@ class Told:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, object]]] = []
 
-    def tell(self, what: str, name: str, /, *, who: str | None = None, **facts: object) -> None:
+    def tell(self, what: str, name: str, /, **facts: object) -> None:
         self.lines.append((what, name, facts))
 
     def of(self, what: str) -> list[dict[str, object]]:
