@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from base64 import b64decode, urlsafe_b64encode
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.errors import FormatUnreadable
 
@@ -57,13 +57,20 @@ class AckMap:
 
     def encode(self, base: int, characters_max: int) -> str:
         """The text form relative to ``base`` (≤ every range), of whole ranges that fit ``characters_max``."""
+        return urlsafe_b64encode(self.encode_bytes(base, characters_max * 3 // 4)).rstrip(b"=").decode()
+
+    def encode_bytes(self, base: int, bytes_max: int) -> bytes:
+        """The varints of the text form, of whole ranges that fit ``bytes_max``."""
         body = bytearray()
-        bytes_max = characters_max * 3 // 4
         for piece in self._pieces(base):
             if len(body) + len(piece) > bytes_max:
                 break
             body += piece
-        return urlsafe_b64encode(bytes(body)).rstrip(b"=").decode()
+        return bytes(body)
+
+    def joined(self, other: AckMap) -> AckMap:
+        """What is in either."""
+        return AckMap(sorted((*self.ranges, *other.ranges))) if other else self
 
     def _pieces(self, base: int) -> Iterator[bytes]:
         end = base
@@ -74,9 +81,13 @@ class AckMap:
 
 def decode_ackmap(text: str, base: int) -> AckMap:
     """The map `AckMap.encode` wrote; raises `FormatUnreadable`."""
-    numbers = decode_varints(text)
+    return ackmap_of(decode_varints(text), base)
+
+
+def ackmap_of(numbers: Sequence[int], base: int) -> AckMap:
+    """The map of pairs of distance and length; raises `FormatUnreadable`."""
     if len(numbers) % 2:
-        raise FormatUnreadable("ack map", text, "pairs of distance and length")
+        raise FormatUnreadable("ack map", f"{len(numbers)} numbers", "pairs of distance and length")
     ranges: list[Range] = []
     end = base
     for distance, length in zip(numbers[::2], numbers[1::2], strict=True):
@@ -113,6 +124,11 @@ def decode_varints(text: str) -> list[int]:
         body = b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except ValueError:
         raise FormatUnreadable("varints", text, "base64url without padding") from None
+    return decode_varint_bytes(body)
+
+
+def decode_varint_bytes(body: bytes) -> list[int]:
+    """Every varint of ``body``; raises `FormatUnreadable`."""
     numbers: list[int] = []
     number = shift = 0
     for byte in body:
@@ -122,7 +138,7 @@ def decode_varints(text: str) -> list[int]:
             numbers.append(number)
             number = shift = 0
         elif shift >= 7 * _VARINT_BYTES_MAX:
-            raise FormatUnreadable("varints", text, "varints of at most 10 bytes")
+            raise FormatUnreadable("varints", body, "varints of at most 10 bytes")
     if shift:
-        raise FormatUnreadable("varints", text, "a last varint that ends")
+        raise FormatUnreadable("varints", body, "a last varint that ends")
     return numbers

@@ -1,19 +1,26 @@
 """The breaker of one endpoint: opens when *nothing* succeeds, then lets single probes through.
 
-It opens after ``failures_to_open`` failures over at least ``lanes_to_open`` lanes with no success between: an
-endpoint that fails for half its keys goes on getting the other half. While it is open, failed attempts do not
-count, and one real event at a time probes the endpoint, at waits that double with jitter. The first success closes it.
-No probe goes out before the time that any failure since the last success asked for by Retry-After.
+It opens when failures of attempts begun since the last success are
+
+- many: ``failures_to_open`` over ``lanes_to_open`` lanes, for longer than a success usually takes; or
+- few, for an endpoint with little traffic: ``few_failures`` over ``few_events`` events, for ``few_after_s``; or
+- all without a connection, ``unreachable_to_open`` of them: no event can be the cause of that.
+
+So an endpoint that fails for half its keys goes on getting the other half, and one poison event alone never opens it.
+While it is open, failed attempts do not count, and one real event at a time probes the endpoint, at waits that double
+with jitter. The first success closes it. No probe goes out before the time that any failure since the last success
+asked for by Retry-After.
 
 ::
 
-    CLOSED --failures over several lanes, no success--> OPEN --probe_at reached, one attempt--> PROBING
+    CLOSED --failures, no success--> OPEN --probe_at reached, one attempt--> PROBING
     PROBING --failure--> OPEN          OPEN, PROBING --any success--> CLOSED
 """
 
 from __future__ import annotations
 
 from enum import Enum
+from math import inf
 
 import msgspec
 
@@ -29,28 +36,62 @@ CLOSED, OPEN, PROBING = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.PRO
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``probe_wait_s`` doubles with each failed probe up to ``probe_wait_s_max``."""
+    """``patience`` times the usual latency must have passed since the first failure: half the keys may fail faster
+    than the others succeed. ``probe_wait_s`` doubles with each failed probe up to ``probe_wait_s_max``.
+    """
 
     failures_to_open: int = 10
     lanes_to_open: int = 3
+    patience: float = 4.0
+    few_failures: int = 4
+    few_events: int = 2
+    few_after_s: float = 10.0
+    unreachable_to_open: int = 3
     probe_wait_s: float = 1.0
     probe_wait_s_max: float = 60.0
 
 
-class Breaker:
-    """Ask `may_send`, tell `sent`, `succeeded`, `failed`, `dropped`. Times are monotonic seconds; ``lane`` is any
-    number that tells lanes apart.
+class Failure(msgspec.Struct, frozen=True, gc=False):
+    """One failed attempt of ``lane`` (any number that tells lanes apart) with the event at ``offset``, begun at
+    ``began_at``. ``retry_after_s``: what the endpoint asked for; ``unreachable``: no connection came about.
     """
 
-    __slots__ = ("_asked_until", "_failures", "_lanes", "_probe", "_settings", "_wait_s", "probe_at", "state")
+    lane: int
+    offset: int = 0
+    began_at: float = inf
+    retry_after_s: float = 0.0
+    unreachable: bool = False
+
+
+class Breaker:
+    """Ask `may_send`, tell `sent`, `succeeded`, `failed`, `dropped`. Times are monotonic seconds."""
+
+    __slots__ = (
+        "_asked_until",
+        "_events",
+        "_failures",
+        "_first_at",
+        "_lanes",
+        "_probe",
+        "_settings",
+        "_succeeded_at",
+        "_unreachable",
+        "_wait_s",
+        "probe_at",
+        "state",
+    )
 
     def __init__(self, settings: BreakerSettings) -> None:
         self._settings = settings
         self._failures = 0
+        self._unreachable = 0
+        self._first_at = 0.0
+        self._succeeded_at = -inf
         self._lanes: set[int] = set()
+        self._events: set[tuple[int, int]] = set()
         self._probe: int | None = None
         self._wait_s = settings.probe_wait_s
-        self._asked_until = float("-inf")
+        self._asked_until = -inf
         self.probe_at = 0.0
         self.state = CLOSED
 
@@ -65,28 +106,34 @@ class Breaker:
             self.state = PROBING
             self._probe = lane
 
-    def succeeded(self) -> None:
+    def succeeded(self, now: float) -> bool:
+        """True when this ended an outage: the breaker was open, and not just for a moment between two results."""
+        self._succeeded_at = now
         if self._failures:
-            self._failures = 0
+            self._failures = self._unreachable = 0
             self._lanes.clear()
-            self._asked_until = float("-inf")
-        if self.state is not CLOSED:
-            self._wait_s = self._settings.probe_wait_s
-            self._probe = None
-            self.state = CLOSED
-
-    def failed(self, lane: int, now: float, draw: float, retry_after_s: float = 0.0) -> bool:
-        """Note a failure of ``lane``; True when it counts as one of its event's attempts."""
-        if retry_after_s > 0:
-            self._asked_until = max(self._asked_until, now + retry_after_s)
+            self._events.clear()
+            self._asked_until = -inf
         if self.state is CLOSED:
-            self._failures += 1
-            if len(self._lanes) < self._settings.lanes_to_open:
-                self._lanes.add(lane)
-            if self._failures >= self._settings.failures_to_open and len(self._lanes) >= self._settings.lanes_to_open:
-                self._open(now, draw)
+            return False
+        was_down = self.state is PROBING or self._wait_s > self._settings.probe_wait_s
+        self._wait_s = self._settings.probe_wait_s
+        self._probe = None
+        self.state = CLOSED
+        return was_down
+
+    def failed(self, failure: Failure, now: float, draw: float, usual_s: float = 0.0) -> bool:
+        """Note a failure; True when it counts as one of its event's attempts. ``usual_s``: how long a success takes."""
+        if failure.retry_after_s > 0:
+            self._asked_until = max(self._asked_until, now + failure.retry_after_s)
+        if self.state is CLOSED:
+            # An attempt that hung while others succeeded says nothing of what happened since.
+            if failure.began_at >= self._succeeded_at:
+                self._count(failure, now)
+                if self._nothing_succeeds(now - self._first_at, usual_s):
+                    self._open(now, draw)
             return True
-        if lane == self._probe:
+        if failure.lane == self._probe:
             self._wait_s = min(self._wait_s * 2, self._settings.probe_wait_s_max)
             self._open(now, draw)
         elif self.state is OPEN:
@@ -99,6 +146,28 @@ class Breaker:
             self._probe = None
             self.state = OPEN
             self.probe_at = max(self.probe_at, self._asked_until)
+
+    def _count(self, failure: Failure, now: float) -> None:
+        if not self._failures:
+            self._first_at = now
+        self._failures += 1
+        self._unreachable += failure.unreachable
+        # Sets only as large as the question: whether there are several.
+        if len(self._lanes) < self._settings.lanes_to_open:
+            self._lanes.add(failure.lane)
+        if len(self._events) < self._settings.few_events:
+            self._events.add((failure.lane, failure.offset))
+
+    def _nothing_succeeds(self, lasted_s: float, usual_s: float) -> bool:
+        limits, failures = self._settings, self._failures
+        if failures >= limits.unreachable_to_open and self._unreachable == failures:
+            return True
+        if lasted_s < limits.patience * usual_s:
+            return False
+        if failures >= limits.failures_to_open and len(self._lanes) >= limits.lanes_to_open:
+            return True
+        few = failures >= limits.few_failures and len(self._events) >= limits.few_events
+        return few and lasted_s >= limits.few_after_s
 
     def _open(self, now: float, draw: float) -> None:
         self.state = OPEN

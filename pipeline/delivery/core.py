@@ -16,43 +16,24 @@ Times are monotonic seconds, ``draw`` a random number in [0, 1). Not thread-safe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-
-import msgspec
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.actions import Actions, Commit
-from pipeline.delivery.breaker import Breaker, BreakerSettings
+from pipeline.delivery.breaker import Breaker
 from pipeline.delivery.dead_ends import DeadEnds
-from pipeline.delivery.lanes import BURYING, IN_FLIGHT, READY, Held, Lane, Part, payload_bytes
-from pipeline.delivery.limiter import Limiter, LimiterSettings
-from pipeline.delivery.outcome import Fate, fate_of
+from pipeline.delivery.lanes import BURYING, IN_FLIGHT, PROVEN, READY, SUSPECT, Held, Lane, Part, payload_bytes
+from pipeline.delivery.limiter import Limiter
+from pipeline.delivery.outcome import Fate, Times, fate_of
 from pipeline.delivery.pace import Pace
 from pipeline.delivery.queues import Queues
-from pipeline.delivery.verdict import Verdict
+from pipeline.delivery.settings import CoreSettings
+from pipeline.delivery.verdict import Sign, Verdict
 from pipeline.delivery.waiting import NEVER
 from pipeline.delivery.watermark import Watermark
 from pipeline.record import Record
-from pipeline.subscription import RetryPolicy
 
-
-class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Policy and limits of one run.
-
-    ``held_bytes_max``: payload bytes in memory; ``positions_max``: events received and not settled. At either limit
-    `Core.has_room` is False and the rim stops reading: the backlog waits in the log. ``buries_max``: dead-letter
-    appends under way; the rest wait in line. ``bury_retry_s``: wait before one that failed is tried again.
-    """
-
-    retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
-    ordering: str = "key"
-    on_dead_letter: str = "continue"
-    limiter: LimiterSettings = msgspec.field(default_factory=LimiterSettings)
-    breaker: BreakerSettings = msgspec.field(default_factory=BreakerSettings)
-    held_bytes_max: int = 8 * 1024 * 1024
-    positions_max: int = 100_000
-    buries_max: int = 256
-    bury_retry_s: float = 1.0
+__all__ = ["Core", "CoreSettings"]
 
 
 class Core:
@@ -82,13 +63,18 @@ class Core:
         finished: AckMap | None = None,
         attempts: Mapping[int, tuple[int, float]] | None = None,
         parked: Mapping[bytes, str] | None = None,
+        held: Iterable[bytes] | None = None,
     ) -> None:
-        """Own ``partition`` from ``next_offset`` on, with what an earlier owner left; ValueError when owned already."""
+        """Own ``partition`` from ``next_offset`` on, with what an earlier owner left; ValueError when owned already.
+
+        ``held``: the keys that wait for an operator under ``block``; None: not kept, a spent head of any key is held.
+        """
         if partition in self._parts:
             raise ValueError(f"partition {partition} is assigned already")
         part = Part(partition, Watermark(next_offset, finished), self._held)
         part.attempts.update(attempts or {})
         part.parked.update(parked or {})
+        part.held_keys = None if held is None else set(held)
         self._parts[partition] = part
 
     @property
@@ -137,6 +123,20 @@ class Core:
             return False
         return sum(len(part.watermark.unfinished) for part in self._parts.values()) < self._settings.positions_max
 
+    def has_room_for(self, partition: Hashable) -> bool:
+        """Whether more records of ``partition`` may be received. One of several may take no more than is left beside
+        it, so that a hot one leaves room for the others (Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998).
+        """
+        if not self.has_room:
+            return False
+        if len(self._parts) == 1:
+            return True
+        part, settings = self._parts[partition], self._settings
+        taken = sum(len(other.watermark.unfinished) for other in self._parts.values())
+        if len(part.watermark.unfinished) > settings.positions_max - taken:
+            return False
+        return part.held_bytes <= settings.held_bytes_max - self._held.total
+
     def receive(self, partition: Hashable, records: Sequence[Record], next_offset: int) -> None:
         """Take ``records`` of ``partition`` in ascending order; everything below ``next_offset`` has been read."""
         part = self._parts[partition]
@@ -173,10 +173,15 @@ class Core:
         queues = self._queues
         if queues.next_due <= now:
             queues.wake(now)
+        if self._held.total * 2 >= self._settings.held_bytes_max and self.limiter.slow_is_full:
+            # What hangs has taken every place it may: what nobody knows to be better waits as positions, and those
+            # that deliver are read on.
+            queues.ready.forget_payloads_of_new()
         buries = queues.take_buries(self._settings.buries_max - self._burying) if queues.buries else []
         self._burying += len(buries)
         gone, self._gone_told = self.gone and not self._gone_told, self.gone
-        return Actions([] if self.gone else self._pace.begin(now), buries, gone)
+        holds, self._dead_ends.holds = [lane for lane in self._dead_ends.holds if lane.part.live], []
+        return Actions([] if self.gone else self._pace.begin(now), buries, gone, holds)
 
     def next_wakeup(self, now: float) -> float | None:
         """When `actions` may have something new although nothing was told to the core; None: only after that."""
@@ -209,9 +214,9 @@ class Core:
     def succeeded(self, lane: Lane, now: float, count: int = 1) -> None:
         """The attempt was delivered (2xx): the lane's head and the ``count - 1`` events behind it."""
         if lane.part.live:
-            self._pace.end(lane, now)
-            self.breaker.succeeded()
-            self.limiter.succeeded()
+            self._pace.end(lane, now, delivered=True)
+            if self.breaker.succeeded(now):
+                self.limiter.outage_over()
             for _ in range(count - 1):
                 self._settle_head(lane)
                 if not lane.next_head():
@@ -223,10 +228,15 @@ class Core:
         part, queues = lane.part, self._queues
         if not part.live:
             return
-        self._pace.end(lane, now)
-        if verdict.retry_after_s is not None:
-            self.limiter.asked_for_patience(now)
-        fate, due = fate_of(lane, verdict, self._settings.retry, self.breaker, now=now, draw=draw)
+        limiter, was_proven = self.limiter, lane.standing is PROVEN
+        took_s = self._pace.end(lane, now, delivered=False)
+        if verdict.sign is Sign.BUSY:
+            limiter.asked_for_patience(now)
+        elif verdict.sign is Sign.STRAINED and (was_proven or lane.standing is not SUSPECT):
+            # A key that hangs and never did otherwise says nothing of the rest: it has left their cap.
+            limiter.strained(now)
+        times = Times(now, now - took_s, limiter.latency_s)
+        fate, due = fate_of(lane, verdict, self._settings.retry, self.breaker, times=times, draw=draw)
         if lane.attempts and lane.first_failed_at is not None:
             part.attempts[lane.offset] = (lane.attempts, lane.first_failed_at)
         if fate is Fate.DEAD:

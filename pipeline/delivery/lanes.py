@@ -3,6 +3,7 @@
 ::
 
     READY --sent--> IN_FLIGHT --hangs--> SLOW
+    READY --sent, its last attempt hung--> SLOW
     IN_FLIGHT, SLOW --delivered--> next event READY, or the lane ends
     IN_FLIGHT, SLOW --failed--> WAITING --due, or called as a probe--> READY
     IN_FLIGHT, SLOW --failed, breaker open--> READY                       (attempt not counted)
@@ -39,7 +40,18 @@ class LaneState(Enum):
     HELD = "held"
 
 
+class Standing(Enum):
+    """What the lane's latest attempt says of the next: ``NEW`` nothing, ``PROVEN`` it was delivered in time,
+    ``SUSPECT`` it hung.
+    """
+
+    NEW = "new"
+    PROVEN = "proven"
+    SUSPECT = "suspect"
+
+
 # Enum members are looked up through their class; the hot path compares these instead.
+NEW, PROVEN, SUSPECT = Standing.NEW, Standing.PROVEN, Standing.SUSPECT
 READY, IN_FLIGHT, SLOW, WAITING = LaneState.READY, LaneState.IN_FLIGHT, LaneState.SLOW, LaneState.WAITING
 BURYING, BURY_WAITING, HELD = LaneState.BURYING, LaneState.BURY_WAITING, LaneState.HELD
 
@@ -58,7 +70,8 @@ class Part:
 
     ``attempts`` maps the offset of a failing head to (failed attempts, when the first failed); ``parked`` maps a parked
     key to the reason of the dead letter that parked it. ``in_flight`` counts sends and buries whose results are
-    outstanding, ``burying`` the buries among them. ``held`` are the lanes that wait for an operator.
+    outstanding, ``burying`` the buries among them. ``held`` are the lanes that wait for an operator, ``held_keys`` the
+    keys that did under an earlier owner and have not come up again, None where only attempts tell of them.
     """
 
     __slots__ = (
@@ -67,6 +80,7 @@ class Part:
         "draining",
         "held",
         "held_bytes",
+        "held_keys",
         "held_of_run",
         "in_flight",
         "lanes",
@@ -87,6 +101,7 @@ class Part:
         self.burying = 0
         self.held_bytes = 0
         self.held: set[Lane] = set()
+        self.held_keys: set[bytes] | None = None
         self.parked: dict[bytes, str] = {}
         self.attempts: dict[int, tuple[int, float]] = {}
 
@@ -115,6 +130,7 @@ class Lane:
         "last_failed_at",
         "part",
         "queue",
+        "standing",
         "state",
         "verdict",
     )
@@ -126,6 +142,7 @@ class Lane:
         self.head_bytes = payload_bytes(head)
         self.queue: deque[Record | int] | None = None
         self.state = READY
+        self.standing = NEW
         self.attempts = 0
         self.first_failed_at: float | None = None
         self.last_failed_at: float | None = None

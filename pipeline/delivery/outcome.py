@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import NamedTuple
 
-from pipeline.delivery.breaker import Breaker
+from pipeline.delivery.breaker import Breaker, Failure
 from pipeline.delivery.lanes import Lane
 from pipeline.delivery.schedule import given_up, retry_wait_s
-from pipeline.delivery.verdict import Verdict, VerdictKind
+from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.subscription import RetryPolicy
 
 
@@ -24,8 +25,22 @@ class Fate(Enum):
     GONE = "gone"
 
 
+class Times(NamedTuple):
+    """Now, when the attempt began (monotonic seconds), and how long a success takes."""
+
+    now: float
+    began_at: float
+    usual_s: float
+
+
 def fate_of(
-    lane: Lane, verdict: Verdict, policy: RetryPolicy, breaker: Breaker, *, now: float, draw: float
+    lane: Lane,
+    verdict: Verdict,
+    policy: RetryPolicy,
+    breaker: Breaker,
+    *,
+    times: Times,
+    draw: float,
 ) -> tuple[Fate, float]:
     """The lane's fate, and for both waits until when (monotonic seconds); notes the failure in ``lane`` and
     ``breaker``.
@@ -33,7 +48,7 @@ def fate_of(
     Attempts count only while the breaker is closed, so an endpoint that is down does not use up its events' attempts.
     A rejected event says nothing of the endpoint's health: it settles one event and leaves the breaker as it was.
     """
-    lane.verdict = verdict
+    lane.verdict, now = verdict, times.now
     if verdict.kind is VerdictKind.GONE:
         breaker.dropped(id(lane))
         return Fate.GONE, now
@@ -45,7 +60,14 @@ def fate_of(
         lane.attempts += 1
         return Fate.DEAD, now
     asked_s = verdict.retry_after_s or 0.0
-    counts = breaker.failed(id(lane), now, draw, asked_s)
+    failure = Failure(
+        id(lane),
+        offset=lane.offset,
+        began_at=times.began_at,
+        retry_after_s=asked_s,
+        unreachable=verdict.sign is Sign.UNREACHABLE,
+    )
+    counts = breaker.failed(failure, now, draw, times.usual_s)
     if counts:
         lane.attempts += 1
     if given_up(policy, lane.first_failed_at, now):

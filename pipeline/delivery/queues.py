@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections import deque
 
 from pipeline.delivery.lanes import BURY_WAITING, BURYING, HELD, IN_FLIGHT, READY, SLOW, WAITING, Lane, LaneState, Part
+from pipeline.delivery.ready import Ready
 from pipeline.delivery.waiting import NEVER, WaitingRoom
+
+# Lanes that come due together join their lines so many at a time, so that no turn of the loop gets long.
+WAKE_MAX = 1000
 
 
 class Queues:
-    """FIFOs of lanes to send and to bury, and rooms for those that wait.
+    """Lanes to send and to bury in line, and rooms for those that wait.
 
     ``retries`` wait by our own schedule and may be woken early as probes; ``patient`` lanes wait as long as the
     endpoint asked, never less; ``bury_retries`` wait for another try at the dead-letter topic. ``next_due`` is when
@@ -23,7 +27,7 @@ class Queues:
     __slots__ = ("buries", "bury_retries", "next_due", "patient", "ready", "retries")
 
     def __init__(self) -> None:
-        self.ready: deque[Lane] = deque()
+        self.ready = Ready()
         self.buries: deque[Lane] = deque()
         self.retries = WaitingRoom()
         self.patient = WaitingRoom()
@@ -59,31 +63,32 @@ class Queues:
         lane.state = SLOW
 
     def wake(self, now: float) -> None:
-        """Lanes whose time has come join their queues again."""
-        for lane in (*self.retries.pop_due(now), *self.patient.pop_due(now)):
+        """Lanes whose time has come join their lines again, `WAKE_MAX` of each room at a time."""
+        for lane in (*self.retries.pop_due(now, WAKE_MAX), *self.patient.pop_due(now, WAKE_MAX)):
             self.make_ready(lane)
-        for lane in self.bury_retries.pop_due(now):
+        for lane in self.bury_retries.pop_due(now, WAKE_MAX):
             self.bury(lane)
         self.next_due = min(room.next_due for room in (self.retries, self.patient, self.bury_retries))
 
-    def bring_probe(self, last: Lane | None) -> None:
-        """Put another lane than ``last`` to the front, before its time if none is ready; ``last`` again when it is the
-        only one.
+    def take_probe(self, last: Lane | None) -> Lane:
+        """Another lane than ``last``, before its time if none is ready; ``last`` again when it is the only one. In
+        flight now. There must be one.
         """
-        if self.ready and self.ready[0] is last and len(self.ready) > 1:
-            self.ready.rotate(-1)
-        elif self.retries and (not self.ready or self.ready[0] is last):
+        lane = self.ready.take_other(last)
+        if lane is None and self.retries:
             lane = self.retries.pop_first()
-            lane.state = READY
-            self.ready.appendleft(lane)
+        if lane is None:
+            lane = self.ready.take_other(None)
+        assert lane is not None, "no lane to probe with"
+        return _begun(lane, IN_FLIGHT)
 
-    def take_sends(self, count: int) -> list[Lane]:
-        """Up to ``count`` lanes off the front, each in flight now."""
-        taken = _take(self.ready, count)
-        for lane in taken:
-            lane.state = IN_FLIGHT
-            lane.part.in_flight += 1
-        return taken
+    def take_sends(self, count: int, new_max: int) -> list[Lane]:
+        """Up to ``count`` lanes, of them ``new_max`` nobody knows anything of; each in flight now."""
+        return [_begun(lane, IN_FLIGHT) for lane in self.ready.take(count, new_max)]
+
+    def take_suspects(self, count: int) -> list[Lane]:
+        """Up to ``count`` lanes whose last attempt hung; their attempts count as hanging from the start."""
+        return [_begun(lane, SLOW) for lane in self.ready.suspects.take(count)]
 
     def take_buries(self, count: int) -> list[Lane]:
         """Up to ``count`` lanes off the front, whose dead-letter appends are outstanding now."""
@@ -95,7 +100,7 @@ class Queues:
 
     def drop(self, part: Part) -> None:
         """Take the lanes of ``part`` out of every queue."""
-        self.ready = deque(lane for lane in self.ready if lane.part is not part)
+        self.ready.drop(part)
         self.buries = deque(lane for lane in self.buries if lane.part is not part)
         for room in (self.retries, self.patient, self.bury_retries):
             room.drop(part)
@@ -105,6 +110,12 @@ class Queues:
         if not lane.part.draining:
             room.push(lane, due)
             self.next_due = min(self.next_due, due)
+
+
+def _begun(lane: Lane, state: LaneState) -> Lane:
+    lane.state = state
+    lane.part.in_flight += 1
+    return lane
 
 
 def _take(lanes: deque[Lane], count: int) -> list[Lane]:

@@ -35,9 +35,9 @@ class WaitingRoom:
         """The lane due soonest, due or not; raises IndexError when none waits."""
         return heapq.heappop(self._heap)[2]
 
-    def pop_due(self, now: float) -> list[Lane]:
+    def pop_due(self, now: float, count_max: int) -> list[Lane]:
         due: list[Lane] = []
-        while self._heap and self._heap[0][0] <= now:
+        while self._heap and self._heap[0][0] <= now and len(due) < count_max:
             due.append(heapq.heappop(self._heap)[2])
         return due
 

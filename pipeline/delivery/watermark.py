@@ -10,8 +10,8 @@ from itertools import chain, islice
 
 from pipeline.delivery.ackmap import AckMap, finished_between
 
-# More ranges than fit a commit's metadata; looking for all of them would cost a loop over every unfinished offset.
-RANGES_MAX = 2048
+# What fits a spilled map (`pipeline.delivery.spill`); looking for more would cost a loop over every unfinished offset.
+RANGES_MAX = 65_536
 
 
 class Watermark:

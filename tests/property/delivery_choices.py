@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipeline.delivery.breaker import BreakerSettings
 from pipeline.delivery.core import CoreSettings
 from pipeline.delivery.limiter import LimiterSettings
-from pipeline.delivery.verdict import Verdict, VerdictKind
+from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.subscription import RetryPolicy
 
 BATCH_MAX = 6
@@ -24,8 +24,10 @@ RECORDS = st.lists(st.tuples(st.integers(0, 3), KEYS, st.integers(0, VALUE_BYTES
 
 VERDICTS = {
     "fail": Verdict(VerdictKind.RETRY, "exhausted"),
-    "asked": Verdict(VerdictKind.RETRY, "exhausted", "", 5.0),
-    "asked nothing": Verdict(VerdictKind.RETRY, "exhausted", "", 0.0),
+    "asked": Verdict(VerdictKind.RETRY, "exhausted", "", 5.0, 503, Sign.BUSY),
+    "asked nothing": Verdict(VerdictKind.RETRY, "exhausted", "", 0.0, 429, Sign.BUSY),
+    "refused": Verdict(VerdictKind.RETRY, "exhausted", sign=Sign.UNREACHABLE),
+    "strained": Verdict(VerdictKind.RETRY, "exhausted", "", None, 503, Sign.STRAINED),
     "reject": Verdict(VerdictKind.REJECT, "rejected_4xx"),
     "gone": Verdict(VerdictKind.GONE, "gone_410"),
 }
@@ -34,9 +36,13 @@ CHANGES = st.sampled_from(
     ["drain", "revoke", "handed over", "handed over", "crashed", "crashed and restored", "moved", "compacted"]
 )
 OUTCOMES = st.sampled_from(
-    ["ok"] * 4 + ["batch"] * 2 + ["reject"] * 2 + ["fail"] * 2 + ["asked", "asked nothing", "vanished"]
+    ["ok"] * 5
+    + ["batch"] * 2
+    + ["reject"] * 2
+    + ["fail"] * 2
+    + ["asked", "asked nothing", "refused", "strained", "vanished"]
 )
-DOWN = ("fail", "fail", "hangs", "fail", "asked", "fail", "fail")
+DOWN = ("fail", "strained", "hangs", "fail", "asked", "refused", "fail")
 LATE = st.sampled_from(["ok", "fail", "gone", "payload", "vanished", "buried", "bury failed"])
 RESULTS = st.lists(st.tuples(PICKS, OUTCOMES), min_size=1, max_size=8)
 Turn = tuple[int, list[New], list[tuple[int, str]], float]
@@ -54,12 +60,19 @@ SETTINGS = st.builds(
         LimiterSettings,
         in_flight_max=st.integers(1, 4),
         slow_max=st.integers(0, 3),
+        in_flight_min=st.just(1),
+        slow_start=st.integers(1, 2),
         rate_per_s=st.sampled_from([None, None, 3.0]),
+        burst_s=st.sampled_from([0.1, 1.0]),
     ),
     breaker=st.builds(
         BreakerSettings,
         failures_to_open=st.sampled_from([2, 3, 1_000]),
         lanes_to_open=st.integers(1, 2),
+        patience=st.sampled_from([0.0, 0.0, 4.0]),
+        few_failures=st.sampled_from([3, 1_000]),
+        few_after_s=st.just(2.0),
+        unreachable_to_open=st.sampled_from([2, 1_000]),
         probe_wait_s_max=st.just(4.0),
     ),
     held_bytes_max=st.sampled_from([40, 1_000]),

@@ -19,6 +19,7 @@ def check(model: Model, batch_max: int, batch_bytes_max: int) -> None:
 
 def check_limits(model: Model, batch_max: int, batch_bytes_max: int) -> None:
     settings, core = model.settings, model.core
+    assert settings.limiter.in_flight_min <= core.limiter.cap <= settings.limiter.in_flight_max
     assert len(core.limiter.in_flight) <= settings.limiter.in_flight_max
     assert len(core.limiter.slow) <= settings.limiter.slow_max
     sends = {lane for lane, left in model.outstanding.items() if left.kind == "send"}
@@ -28,12 +29,23 @@ def check_limits(model: Model, batch_max: int, batch_bytes_max: int) -> None:
     assert owed < settings.positions_max + batch_max
     under_way = sum(lane.head_bytes for lane in model.outstanding)
     assert core.held_bytes < settings.held_bytes_max + batch_bytes_max + under_way
+    for tenure in model.tenures.values():
+        check_share(model, tenure, owed)
     assert core.held_bytes == sum(part.held_bytes for part in core._parts.values())
+
+
+def check_share(model: Model, tenure: Tenure, owed: int) -> None:
+    """Of several partitions none may read on once it owes more than is left beside it."""
+    core, settings, number = model.core, model.settings, tenure.log.number
+    if len(model.tenures) > 1 and len(tenure.unsettled) > settings.positions_max - owed:
+        assert not core.has_room_for(number)
+    assert core.has_room or not core.has_room_for(number)
 
 
 def check_commit(model: Model, tenure: Tenure) -> None:
     """The pointer passes nothing unfinished and claims nothing unfinished, and knows all that is finished."""
     log = tenure.log
+    model.look_again(tenure)
     position, finished, attempts = model.core.commit_of(log.number)
     assert position == next(iter(tenure.unsettled), tenure.read)
     owed = [record.offset for record in log.between(log.floor, position)]

@@ -22,6 +22,7 @@ class PartitionLog:
         self.finished: set[int] = set()
         self.committed: tuple[int, str | None] = (0, None)
         self.parked: dict[bytes, str] = {}
+        self.held: set[bytes] = set()
 
     def append(self, gap: int, key: bytes | None, size: int) -> None:
         offset = self.end + gap
@@ -43,6 +44,8 @@ class Tenure:
         self.unsettled: dict[int, Record] = {}
         self.doomed: set[int] = set()
         self.held: set[int] = set()
+        self.held_keys = set(log.held)
+        self.inherited = set(self.attempts)
         self.parked_once = set(log.parked)
         self.due: dict[int, float] = {}
         self.asked_until: dict[int, float] = {}
@@ -65,5 +68,5 @@ class Tenure:
 class Outstanding:
     """An attempt or dead-letter append whose result has not come."""
 
-    def __init__(self, tenure: Tenure, offset: int, kind: Literal["send", "bury"]) -> None:
-        self.tenure, self.offset, self.kind = tenure, offset, kind
+    def __init__(self, tenure: Tenure, offset: int, kind: Literal["send", "bury"], began_at: float = 0.0) -> None:
+        self.tenure, self.offset, self.kind, self.began_at = tenure, offset, kind, began_at

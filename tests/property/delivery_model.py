@@ -9,7 +9,7 @@ from __future__ import annotations
 from pipeline.delivery.core import Core, CoreSettings
 from pipeline.delivery.lanes import Lane, payload_bytes
 from pipeline.delivery.pointer import Pointer, read_pointer
-from pipeline.delivery.verdict import Verdict, VerdictKind
+from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.record import Record
 from tests.property.delivery_log import Outstanding, PartitionLog, Tenure
 
@@ -23,7 +23,9 @@ class Model:
         self.outstanding: dict[Lane, Outstanding] = {}
         self.probe: Lane | None = None
         self.last_probe: Lane | None = None
-        self.failing: list[Lane] = []
+        self.failing: list[tuple[Lane, int, Verdict]] = []
+        self.failing_since = 0.0
+        self.succeeded_at = float("-inf")
         self.asked_until = 0.0
         self.sends = 0
 
@@ -33,12 +35,32 @@ class Model:
         offset, metadata = log.committed
         pointer = read_pointer(offset, metadata) or Pointer(epoch=1, owner="w", offset=offset)
         tenure = self.tenures[log.number] = Tenure(log, pointer)
-        spent = len(self.settings.retry.schedule_s) + 1
-        if self.settings.on_dead_letter == "block":
-            tenure.held = {at for at, (count, _) in tenure.attempts.items() if count >= spent}
         self.core.assign(
-            log.number, pointer.offset, finished=pointer.finished, attempts=tenure.attempts, parked=dict(log.parked)
+            log.number,
+            pointer.offset,
+            finished=pointer.finished,
+            attempts=tenure.attempts,
+            parked=dict(log.parked),
+            held=set(log.held),
         )
+
+    def look_again(self, tenure: Tenure) -> None:
+        """What an earlier owner left of heads under ``block``: an event without a key that is spent waits; one whose
+        key is not held (an operator released it meanwhile, or nobody got to note it) is tried afresh.
+        """
+        if self.settings.on_dead_letter != "block":
+            return
+        for at in tenure.inherited & tenure.unsettled.keys() & tenure.attempts.keys():
+            key = self.lane_key(tenure.unsettled[at])
+            spent = tenure.attempts[at][0] > len(self.settings.retry.schedule_s)
+            if spent and key is None:
+                tenure.held.add(at)
+            elif spent and key not in tenure.held_keys and at == self._head_of(tenure, key):
+                del tenure.attempts[at]
+                tenure.inherited.discard(at)
+
+    def _head_of(self, tenure: Tenure, key: bytes | None) -> int:
+        return next(at for at, record in tenure.unsettled.items() if self.lane_key(record) == key)
 
     def commit(self, tenure: Tenure) -> None:
         offset, finished, attempts = self.core.commit_of(tenure.log.number)
@@ -73,9 +95,13 @@ class Model:
             self.probe = actions.sends[0]
             assert self.probe is not self.last_probe or set(others) <= {self.probe}, "the same lane probed again"
             self.last_probe = self.probe
+        for lane in actions.holds:
+            if lane.key is not None:
+                # The rim remembers a held key for the next owner.
+                self._tenure_of(lane).log.held.add(lane.key)
         for lane in actions.sends:
             self._check_send(lane, state)
-            self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "send")
+            self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "send", self.now)
         for lane in actions.buries:
             self._check_bury(lane)
             self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "bury")
@@ -108,7 +134,9 @@ class Model:
 
     def _check_send(self, lane: Lane, state: str) -> None:
         tenure, record = self._check_head(lane)
+        self.look_again(tenure)
         at = record.offset
+        assert self.lane_key(record) not in tenure.held_keys, "sent although an operator has not released its key"
         assert at not in tenure.doomed and at not in tenure.held, "sent again after it was given up"
         assert self.lane_key(record) not in lane.part.parked, "sent although its key is parked"
         assert self.now >= tenure.asked_until.get(at, 0.0), "Retry-After was not honoured"
@@ -117,7 +145,9 @@ class Model:
         self.sends += 1
         rate = self.settings.limiter.rate_per_s
         if rate is not None:
-            assert self.sends <= 1.01 + max(1.0, rate * 0.1) + rate * (self.now - 100.0), "over the rate"
+            assert self.sends <= 1.01 + max(1.0, rate * self.settings.limiter.burst_s) + rate * (self.now - 100.0), (
+                "over the rate"
+            )
 
     def _check_bury(self, lane: Lane) -> None:
         tenure, record = self._check_head(lane)
@@ -127,7 +157,7 @@ class Model:
     def _check_wakeup(self) -> None:
         """Nothing is left to do now, and the time named is one at which there may be."""
         again = self.core.actions(self.now)
-        assert not again.sends and not again.buries and not again.gone, "actions left some behind"
+        assert not any(again), "actions left some behind"
         due = self.core.next_wakeup(self.now)
         assert due is None or due > self.now, "a wake-up that is due at once, for nothing"
 
@@ -166,13 +196,16 @@ class Model:
         for offset in mine[:count] or [left.offset]:
             left.tenure.settle(offset)
         self.failing.clear()
+        self.succeeded_at = self.now
         self.asked_until = 0.0
         assert self.core.breaker.state.value == "closed"
 
     def fail(self, lane: Lane, verdict: Verdict, draw: float) -> None:
         was_closed = self.core.breaker.state.value == "closed"
         left = self._end(lane)
+        since_success = left.began_at >= self.succeeded_at
         tenure, at = left.tenure, left.offset
+        tenure.inherited.discard(at)
         count, first = tenure.attempts.get(at, (0, lane.first_failed_at))
         self.core.failed(lane, verdict, self.now, draw)
         self.check_probe()
@@ -194,11 +227,12 @@ class Model:
             if verdict.retry_after_s:
                 tenure.asked_until[at] = self.now + verdict.retry_after_s
                 self.asked_until = max(self.asked_until, tenure.asked_until[at])
-            self._check_breaker(lane, was_closed)
+            self._check_breaker(lane, at, verdict, (was_closed, since_success))
 
     def _give_up(self, tenure: Tenure, at: int, count: int, first: float) -> None:
         if self.settings.on_dead_letter == "block":
             tenure.held.add(at)
+            tenure.inherited.discard(at)
             tenure.attempts[at] = (max(count, len(self.settings.retry.schedule_s) + 1), first)
             return
         tenure.doomed.add(at)
@@ -210,14 +244,28 @@ class Model:
         """The breaker is probing exactly while a probe is under way."""
         assert (self.core.breaker.state.value == "probing") == (self.probe is not None)
 
-    def _check_breaker(self, lane: Lane, was_closed: bool) -> None:
+    def _check_breaker(self, lane: Lane, at: int, verdict: Verdict, when: tuple[bool, bool]) -> None:
+        was_closed, since_success = when
         if not was_closed:
             assert self.core.breaker.state.value != "closed"
             return
-        self.failing.append(lane)
-        limits = self.settings.breaker
-        opens = len(self.failing) >= limits.failures_to_open and len(set(self.failing)) >= limits.lanes_to_open
-        assert (self.core.breaker.state.value == "open") == opens
+        if not since_success:
+            assert self.core.breaker.state.value == "closed"
+            return
+        if not self.failing:
+            self.failing_since = self.now
+        self.failing.append((lane, at, verdict))
+        assert (self.core.breaker.state.value == "open") == self._nothing_succeeds()
+
+    def _nothing_succeeds(self) -> bool:
+        limits, count, lasted_s = self.settings.breaker, len(self.failing), self.now - self.failing_since
+        lanes = {lane for lane, _, _ in self.failing}
+        events = {(lane, at) for lane, at, _ in self.failing}
+        long_enough = lasted_s >= limits.patience * self.core.limiter.latency_s
+        refused = all(verdict.sign is Sign.UNREACHABLE for _, _, verdict in self.failing)
+        many = count >= limits.failures_to_open and len(lanes) >= limits.lanes_to_open
+        few = count >= limits.few_failures and len(events) >= limits.few_events and lasted_s >= limits.few_after_s
+        return (refused and count >= limits.unreachable_to_open) or (long_enough and (many or few))
 
     def bury_acknowledged(self, lane: Lane) -> None:
         left = self._end(lane)
@@ -234,11 +282,17 @@ class Model:
         left.tenure.settle(left.offset)
 
     def release(self, tenure: Tenure, key: bytes | None) -> None:
+        self.look_again(tenure)
         held = {at for at in tenure.held if at in tenure.unsettled and self.lane_key(tenure.unsettled[at]) == key}
         parked = key is not None and key in self.core._parts[tenure.log.number].parked
-        assert self.core.release(tenure.log.number, key) == (parked or bool(held))
+        inherited = key in tenure.held_keys
+        if inherited and (heads := [at for at, record in tenure.unsettled.items() if self.lane_key(record) == key]):
+            held.add(heads[0])
+        assert self.core.release(tenure.log.number, key) == (parked or inherited or bool(held))
         if key is not None:
             tenure.log.parked.pop(key, None)
+            tenure.log.held.discard(key)
+            tenure.held_keys.discard(key)
         tenure.held -= held
         for at in held:
             for known in (tenure.attempts, tenure.due, tenure.asked_until):

@@ -66,9 +66,8 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def _fetch(self, pick: int, new: list[New]) -> None:
         """Read on: what lies there already (after a rewind or a crash), else new records with gaps between them."""
-        if not self.model.tenures or not self.model.core.has_room:
+        if not self.model.tenures or not self.model.core.has_room_for((tenure := self._tenure(pick)).log.number):
             return
-        tenure = self._tenure(pick)
         if tenure.read >= tenure.log.end:
             for gap, key, size in new:
                 tenure.log.append(gap, key, size)
@@ -249,7 +248,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         """One turn of a rim to which nothing bad happens any more; False when nothing is left to wait for."""
         model = self.model
         for tenure in model.tenures.values():
-            if tenure.read < tenure.log.end and model.core.has_room:
+            if tenure.read < tenure.log.end and model.core.has_room_for(tenure.log.number):
                 self._receive(tenure)
             for key in (b"a", b"b", b"", None):
                 model.release(tenure, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from pipeline.delivery.lanes import Held, Lane, Part
-from pipeline.delivery.verdict import Verdict, VerdictKind
+from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.delivery.watermark import Watermark
 from pipeline.record import Headers, Record
 
@@ -15,7 +15,7 @@ GONE = Verdict(VerdictKind.GONE, "gone_410", "status 410")
 
 
 def asked(retry_after_s: float) -> Verdict:
-    return Verdict(VerdictKind.RETRY, "exhausted", "status 503", retry_after_s)
+    return Verdict(VerdictKind.RETRY, "exhausted", "status 503", retry_after_s, 503, Sign.BUSY)
 
 
 def record(offset: int = 0, key: bytes | None = b"k", size: int = 10, headers: Headers = ()) -> Record:

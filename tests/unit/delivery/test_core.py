@@ -27,7 +27,7 @@ def core(
         ordering=ordering,
         on_dead_letter=on_dead_letter,
         limiter=LimiterSettings(in_flight_max=in_flight_max),
-        breaker=BreakerSettings(failures_to_open=2, lanes_to_open=2),
+        breaker=BreakerSettings(failures_to_open=2, lanes_to_open=2, patience=0.0),
     )
     made = Core(msgspec.structs.replace(settings, **rest))
     made.assign(0, 0)
@@ -357,7 +357,7 @@ def test_after_revoke_nothing_counts() -> None:
     run.buried(lanes[2])
     run.bury_failed(lanes[2], 1.0)
     assert (run.settled, run.held_bytes, run.gone, run.partitions) == (0, 0, False, ())
-    assert run.actions(1e6) == ([], [], False)
+    assert run.actions(1e6) == ([], [], False, [])
 
 
 def test_after_revoke_the_slots_are_free_for_others() -> None:
@@ -492,3 +492,75 @@ def test_with_all_slots_taken_one_is_woken_to_set_the_slow_aside() -> None:
     send_one(run)
     assert run.next_wakeup(0.5) == 1.0
     assert sent(run, 1.0) == [1]
+
+
+# -- what the next owner is told ---------------------------------------------------------------------------------------
+
+
+def test_a_key_that_is_held_is_told_once_so_that_it_can_be_remembered() -> None:
+    run = core(record(0), on_dead_letter="block")
+    lane = send_one(run)
+    run.failed(lane, REJECTED, 0.0, 0.0)
+    assert run.actions(0.0).holds == [lane]
+    assert run.actions(0.0).holds == []
+
+
+def test_a_held_key_is_held_for_the_next_owner_until_released() -> None:
+    run = core(on_dead_letter="block")
+    run.revoke(0)
+    run.assign(0, 0, held=[b"k"])
+    run.receive(0, [record(0), record(1, b"other"), record(2)], 3)
+    assert sent(run) == [1]
+    assert run.release(0, b"k")
+    assert sent(run) == [0]
+
+
+def test_a_held_key_can_be_released_before_its_event_was_read_again() -> None:
+    run = core(on_dead_letter="block")
+    run.revoke(0)
+    run.assign(0, 0, held=[b"k"])
+    assert run.release(0, b"k")
+    assert not run.release(0, b"k")
+    run.receive(0, [record(0)], 1)
+    assert sent(run) == [0]
+
+
+def test_a_spent_head_whose_key_was_released_meanwhile_is_tried_afresh() -> None:
+    run = core(on_dead_letter="block")
+    run.revoke(0)
+    run.assign(0, 0, attempts={0: (9, 0.0), 1: (9, 0.0)}, held=[])
+    run.receive(0, [record(0), record(1, None)], 2)
+    (lane,) = run.actions(0.0).sends
+    assert (lane.offset, lane.attempts) == (0, 0)
+    assert run.commit_of(0).attempts == {1: (9, 0.0)}
+
+
+def test_a_parked_key_that_is_released_goes_on_behind_what_is_being_buried() -> None:
+    run = core(record(0), record(1), record(2), on_dead_letter="park")
+    run.failed(send_one(run), REJECTED, 0.0, 0.0)
+    lane = bury_one(run)
+    assert run.release(0, b"k")
+    assert sent(run) == []
+    run.buried(lane)
+    assert sent(run) == [1]
+
+
+# -- room -------------------------------------------------------------------------------------------------------------
+
+
+def test_one_of_several_partitions_may_take_what_is_left_beside_it() -> None:
+    run = core(positions_max=10)
+    run.assign(1, 0)
+    run.receive(0, [record(at) for at in range(5)], 5)
+    assert run.has_room_for(0)
+    run.receive(0, [record(5)], 6)
+    assert not run.has_room_for(0)
+    assert run.has_room_for(1)
+
+
+def test_the_only_partition_may_take_all() -> None:
+    run = core(positions_max=10)
+    run.receive(0, [record(at) for at in range(9)], 9)
+    assert run.has_room_for(0)
+    run.receive(0, [record(9)], 10)
+    assert not run.has_room_for(0)

@@ -89,7 +89,7 @@ def test_what_hangs_is_measured_by_the_usual_latency() -> None:
     limits = limiter()
     for _ in range(500):
         limits.begin("a", 0.0)
-        limits.end("a", 0.5)
+        limits.succeeded(limits.end("a", 0.5))
     assert limits.latency_s == pytest.approx(0.5, rel=0.05)
     assert limits.slow_after_s == pytest.approx(4.0, rel=0.05)
 
@@ -98,7 +98,7 @@ def test_attempts_that_hang_do_not_pass_for_usual() -> None:
     limits = limiter(slow_max=0)
     for number in range(1000):
         limits.begin("a", 0.0)
-        limits.end("a", 60.0 if number % 3 == 0 else 0.01)
+        limits.succeeded(limits.end("a", 60.0 if number % 3 == 0 else 0.01))
     assert limits.slow_after_s == 1.0
 
 
@@ -106,7 +106,7 @@ def test_a_fast_endpoint_does_not_make_hanging_out_of_little() -> None:
     limits = limiter()
     for _ in range(500):
         limits.begin("a", 0.0)
-        limits.end("a", 0.001)
+        limits.succeeded(limits.end("a", 0.001))
     assert limits.slow_after_s == 1.0
 
 
@@ -144,7 +144,7 @@ def test_about_as_many_successes_as_slots_give_one_slot_back() -> None:
     limits.asked_for_patience(0.0)
     successes = 0
     while limits.free(0.0) < 5:
-        limits.succeeded()
+        limits.succeeded(0.1)
         successes += 1
     assert 4 <= successes <= 5
 
@@ -153,7 +153,7 @@ def test_the_cap_comes_back_to_its_setting_and_no_further() -> None:
     limits = limiter(in_flight_max=8)
     limits.asked_for_patience(0.0)
     for _ in range(1000):
-        limits.succeeded()
+        limits.succeeded(0.1)
     assert limits.free(0.0) == 8
 
 
@@ -219,3 +219,99 @@ def test_with_both_caps_full_only_a_result_helps() -> None:
     limits.set_slow_aside(1.0)
     begin(limits, "b", 1.0)
     assert limits.may_begin_at(1.0) == inf
+
+
+# -- what results say of the endpoint ----------------------------------------------------------------------------------
+
+
+def test_the_cap_never_falls_below_its_floor() -> None:
+    limits: Limiter[str] = Limiter(LimiterSettings(in_flight_min=3, in_flight_max=8))
+    for now in range(20):
+        limits.asked_for_patience(float(now))
+    assert limits.free(20.0) == 3
+
+
+def test_few_signs_of_strain_mean_nothing() -> None:
+    limits = limiter(in_flight_max=8)
+    for _ in range(7):
+        limits.strained(0.0)
+    assert limits.free(0.0) == 8
+
+
+def test_many_without_successes_halve_the_cap() -> None:
+    limits = limiter(in_flight_max=8)
+    for _ in range(8):
+        limits.strained(0.0)
+    assert limits.free(0.0) == 4
+
+
+def test_many_among_successes_mean_nothing() -> None:
+    limits = limiter(in_flight_max=8)
+    limits.strained(0.0)
+    for _ in range(100):
+        limits.succeeded(0.1)
+        limits.strained(0.5)
+    assert limits.free(0.5) == 8
+
+
+def test_what_strained_long_ago_counts_no_more() -> None:
+    limits = limiter(in_flight_max=8)
+    for now in range(100):
+        limits.strained(float(now))
+    assert limits.free(100.0) == 8
+
+
+def test_after_an_outage_the_cap_begins_small_and_doubles_with_each_round() -> None:
+    limits = limiter(in_flight_max=50)
+    limits.outage_over()
+    caps = []
+    while limits.cap < 50:
+        caps.append(limits.free(0.0))
+        for _ in range(caps[-1]):
+            limits.succeeded(0.1)
+    assert caps == [2, 4, 8, 16, 32]
+
+
+def test_an_endpoint_that_asks_for_less_while_it_comes_back_gets_more_only_slowly() -> None:
+    limits = limiter(in_flight_max=50)
+    limits.outage_over()
+    for _ in range(14):
+        limits.succeeded(0.1)
+    limits.asked_for_patience(0.0)
+    for _ in range(8):
+        limits.succeeded(0.1)
+    assert limits.free(0.0) == 8
+
+
+def test_a_ceiling_below_the_slow_start_is_kept() -> None:
+    limits = limiter(in_flight_max=1)
+    limits.outage_over()
+    assert limits.free(0.0) == 1
+
+
+def test_a_burst_is_saved_up_for_as_long_as_the_setting_says() -> None:
+    limits: Limiter[str] = Limiter(LimiterSettings(rate_per_s=10.0, burst_s=2.0))
+    limits.free(0.0)
+    assert limits.free(60.0) == 20
+
+
+# -- attempts that begin in the slow cap -------------------------------------------------------------------------------
+
+
+def test_an_attempt_may_begin_in_the_slow_cap() -> None:
+    limits = limiter(slow_max=2)
+    limits.begin_slow("a", 1.0)
+    assert (limits.free(1.0), limits.free_slow(1.0)) == (4, 1)
+    assert limits.end("a", 3.5) == 2.5
+
+
+def test_room_that_is_kept_for_them_is_not_taken_by_what_hangs() -> None:
+    limits = limiter(slow_max=2)
+    begin(limits, "abcd")
+    limits.reserve(waiting=5, begun=0)
+    assert limits.set_slow_aside(9.0) == ["a"]
+    assert limits.slow_is_full
+    begin(limits, "e", 9.0)
+    assert limits.may_begin_at(9.0) == inf
+    limits.reserve(waiting=5, begun=1)
+    assert limits.set_slow_aside(9.0) == ["b"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.delivery.breaker import Breaker, BreakerSettings, BreakerState
+from pipeline.delivery.breaker import Breaker, BreakerSettings, BreakerState, Failure
 from pipeline.delivery.lanes import Lane
-from pipeline.delivery.outcome import Fate, fate_of
+from pipeline.delivery.outcome import Fate, Times, fate_of
 from pipeline.delivery.verdict import Verdict
 from pipeline.subscription import RetryPolicy
 from tests.unit.delivery.making import FAILED, GONE, REJECTED, asked, lane, part
@@ -20,12 +20,12 @@ def closed() -> Breaker:
 
 def opened() -> Breaker:
     breaker = Breaker(BreakerSettings(failures_to_open=1, lanes_to_open=1))
-    breaker.failed(0, 0.0, 0.0)
+    breaker.failed(Failure(0), 0.0, 0.0)
     return breaker
 
 
 def fate(of: Lane, verdict: Verdict, breaker: Breaker, now: float = 100.0, draw: float = 0.0) -> tuple[Fate, float]:
-    return fate_of(of, verdict, POLICY, breaker, now=now, draw=draw)
+    return fate_of(of, verdict, POLICY, breaker, times=Times(now, now, 0.05), draw=draw)
 
 
 def test_a_failure_waits_by_the_schedule() -> None:

@@ -17,24 +17,24 @@ def test_ready_lanes_are_sent_first_in_first_out() -> None:
     queues, here = Queues(), part()
     lanes = [lane(here) for _ in range(3)]
     ready(queues, *lanes)
-    assert queues.take_sends(2) == lanes[:2]
-    assert queues.take_sends(9) == lanes[2:]
-    assert queues.take_sends(9) == []
+    assert queues.take_sends(2, 99) == lanes[:2]
+    assert queues.take_sends(9, 99) == lanes[2:]
+    assert queues.take_sends(9, 99) == []
 
 
 def test_a_waiting_append_is_not_taken_for_a_waiting_attempt() -> None:
     queues, each = Queues(), lane(part())
     queues.wait_to_bury(each, 10.0)
     assert each.state is LaneState.BURY_WAITING
-    queues.bring_probe(None)
     assert not queues.ready
+    assert not queues.retries
 
 
 def test_lanes_sent_are_in_flight_and_counted() -> None:
     queues, here = Queues(), part()
     each = lane(here)
     ready(queues, each)
-    queues.take_sends(1)
+    queues.take_sends(1, 99)
     assert each.state is LaneState.IN_FLIGHT
     assert (here.in_flight, here.burying) == (1, 0)
 
@@ -59,7 +59,7 @@ def test_waiting_lanes_are_ready_when_due() -> None:
     assert not queues.ready
     queues.wake(10.0)
     queues.wake(20.0)
-    assert queues.take_sends(9) == [ours, asked]
+    assert queues.take_sends(9, 99) == [ours, asked]
 
 
 def test_a_dead_letter_append_is_tried_again_when_due() -> None:
@@ -110,7 +110,7 @@ def test_a_draining_partition_begins_nothing_more() -> None:
     queues.wait_as_asked(lanes[3], 1.0)
     queues.wait_to_bury(lanes[4], 1.0)
     queues.wake(5.0)
-    assert queues.take_sends(9) == queues.take_buries(9) == []
+    assert queues.take_sends(9, 99) == queues.take_buries(9) == []
     assert queues.next_due == NEVER
 
 
@@ -124,7 +124,7 @@ def test_the_lanes_of_a_partition_leave_every_queue() -> None:
         queues.wait_to_bury(lane(each), 1.0)
     queues.drop(there)
     queues.wake(1.0)
-    left = [*queues.take_sends(99), *queues.take_buries(99)]
+    left = [*queues.take_sends(99, 99), *queues.take_buries(99)]
     assert len(left) == 5
     assert {each.part for each in left} == {here}
 
@@ -134,16 +134,16 @@ def test_a_ready_lane_is_the_probe() -> None:
     first, second, waiting = (lane(here) for _ in range(3))
     ready(queues, first, second)
     queues.wait(waiting, 50.0)
-    queues.bring_probe(None)
-    assert queues.take_sends(1) == [first]
+    assert queues.take_probe(None) is first
+    assert first.state is LaneState.IN_FLIGHT
+    assert here.in_flight == 1
 
 
 def test_the_next_probe_is_another_lane() -> None:
     queues, here = Queues(), part()
     last, other = lane(here), lane(here)
     ready(queues, last, other)
-    queues.bring_probe(last)
-    assert queues.take_sends(1) == [other]
+    assert queues.take_probe(last) is other
 
 
 def test_with_no_other_ready_a_waiting_lane_is_called() -> None:
@@ -152,19 +152,17 @@ def test_with_no_other_ready_a_waiting_lane_is_called() -> None:
     ready(queues, last)
     queues.wait(late, 60.0)
     queues.wait(soon, 50.0)
-    queues.bring_probe(last)
-    assert queues.take_sends(1) == [soon]
+    assert queues.take_probe(last) is soon
 
 
 def test_the_only_lane_probes_again() -> None:
     queues, last = Queues(), lane(part())
     ready(queues, last)
-    queues.bring_probe(last)
-    assert queues.take_sends(1) == [last]
+    assert queues.take_probe(last) is last
 
 
 def test_a_lane_that_was_asked_to_wait_is_never_called_early() -> None:
     queues, here = Queues(), part()
     queues.wait_as_asked(lane(here), 50.0)
-    queues.bring_probe(None)
-    assert not queues.ready
+    ready(queues, last := lane(here))
+    assert queues.take_probe(last) is last

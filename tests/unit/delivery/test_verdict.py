@@ -7,6 +7,7 @@ from pipeline.delivery.verdict import (
     Fault,
     FaultKind,
     Reply,
+    Sign,
     VerdictKind,
     retry_after_s,
     verdict_of,
@@ -95,7 +96,8 @@ def test_a_two_digit_year_far_ahead_is_the_last_centurys() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in FaultKind if kind not in (FaultKind.BLOCKED_ADDRESS, FaultKind.UNDECODABLE)]
+    "kind",
+    [k for k in FaultKind if k not in (FaultKind.BLOCKED_ADDRESS, FaultKind.UNDECODABLE, FaultKind.REFUSED)],
 )
 def test_a_fault_is_tried_again(kind: FaultKind) -> None:
     verdict = verdict_of(Fault(kind, "why", 1.0), NONE, NOW)
@@ -105,7 +107,11 @@ def test_a_fault_is_tried_again(kind: FaultKind) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [(FaultKind.BLOCKED_ADDRESS, "blocked_address"), (FaultKind.UNDECODABLE, "undecodable")],
+    [
+        (FaultKind.BLOCKED_ADDRESS, "blocked_address"),
+        (FaultKind.UNDECODABLE, "undecodable"),
+        (FaultKind.REFUSED, "rejected_4xx"),
+    ],
 )
 def test_what_no_retry_can_mend_is_buried_at_once(kind: FaultKind, reason: str) -> None:
     verdict = verdict_of(Fault(kind, "why", 0.0), NONE, NOW)
@@ -120,3 +126,27 @@ def test_a_summary_is_one_line_of_at_most_512_characters() -> None:
 
 def test_a_reply_body_is_no_part_of_the_summary() -> None:
     assert "secret" not in verdict_of(Reply(500, None, 0.1, b"secret"), NONE, NOW).summary
+
+
+def test_a_fault_may_ask_for_a_least_wait() -> None:
+    verdict = verdict_of(Fault(FaultKind.RAISED, "later", 1.0, retry_after_s=30.0), NONE, NOW)
+    assert (verdict.kind, verdict.retry_after_s) == (VerdictKind.RETRY, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("result", "sign"),
+    [
+        (Reply(500, None, 0.1), Sign.NONE),
+        (Reply(429, None, 0.1), Sign.BUSY),
+        (Reply(503, "3", 0.1), Sign.BUSY),
+        (Reply(503, None, 0.1), Sign.STRAINED),
+        (Reply(504, None, 0.1), Sign.STRAINED),
+        (Fault(FaultKind.TIMEOUT, "", 15.0), Sign.STRAINED),
+        (Fault(FaultKind.RESET, "", 0.1), Sign.NONE),
+        (Fault(FaultKind.CONNECT, "", 0.1), Sign.UNREACHABLE),
+        (Fault(FaultKind.DNS, "", 0.1), Sign.UNREACHABLE),
+        (Fault(FaultKind.TLS, "", 0.1), Sign.UNREACHABLE),
+    ],
+)
+def test_a_failure_says_what_it_tells_of_the_endpoint(result: Reply | Fault, sign: Sign) -> None:
+    assert verdict_of(result, frozenset(), 0.0).sign is sign
