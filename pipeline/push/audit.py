@@ -25,7 +25,10 @@ class Audit:
         self._producer, self._topic, self._who = producer, topic, who
 
     def tell(self, what: str, name: str, /, **facts: object) -> None:
-        """``who`` (one of the ``facts``) did ``what`` to ``name``, just now. Verbs give ``before`` and ``after`` (JSON values, no secrets)."""
+        """``who`` (one of the ``facts``) did ``what`` to ``name``, just now. Verbs give ``before`` and ``after`` (JSON
+        values, no secrets).
+        """
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = orjson.dumps({"at": now, "who": self._who, "what": what, "name": name, **facts}, default=str)
+        facts["who"] = facts.get("who") or self._who
+        line = orjson.dumps({"at": now, "what": what, "name": name, **facts}, default=str)
         self._producer.append_soon(self._topic, key=name.encode(), value=line)
