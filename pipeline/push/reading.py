@@ -6,14 +6,14 @@ dead-letter topic and delivers each dead letter's original record under the orig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from pipeline.deadletter import DeadLetter, unwrap
 from pipeline.errors import FormatUnreadable, InputError
-from pipeline.filters import compile_filters
-from pipeline.format.headers import event_from_kafka
+from pipeline.filters import Predicate, compile_filters
 from pipeline.names import dead_letter_topic_of, group_of
 from pipeline.push.bounded import row_for, spec_for
+from pipeline.push.facts import RecordFacts
 from pipeline.record import Position, Record
 from pipeline.subscription import StoredRun, StoredSubscription
 
@@ -41,7 +41,7 @@ class Reading:
         self.is_shadow = run is not None and run.endpoint is not None
         self._defaults = defaults
         filters = (*spec.filters, *(run.filters if run is not None else ()))
-        self._matches = compile_filters(filters) if filters and not self.redrives else None
+        self.filter = compile_filters(filters) if filters and not self.redrives else None
         self.unreadable: dict[Position, str] = {}
 
     def until(self, place: Place) -> int | None:
@@ -63,9 +63,10 @@ class Reading:
             return [record for record in records if self._is_selected(record)]
         if self.run is not None and (self.run.picked or self.run.ids):
             records = [record for record in records if self._is_picked(record, self.run)]
-        if self._matches is None:
+        if self.filter is None:
             return list(records)
-        return [record for record in records if self._takes(record, self._matches)]
+        holds = self.filter.holds
+        return [record for record in records if self._takes(record, holds)]
 
     def delivery(self, record: Record) -> Record:
         """What is sent for ``record``: itself, or the original (at its own position) that it is the dead letter of."""
@@ -75,13 +76,12 @@ class Reading:
         """How often the event of ``record`` will have been redriven when this attempt is over."""
         return unwrap(record).redrives + 1 if self.redrives else 0
 
-    def _takes(self, record: Record, matches: Callable[[Mapping[str, str]], bool]) -> bool:
+    def _takes(self, record: Record, holds: Predicate) -> bool:
         try:
-            attributes = attributes_of(record, *self._defaults(record.topic))
+            return holds(RecordFacts(record, self._defaults))
         except InputError as error:
             self.unreadable[record.position] = str(error)
             return True
-        return matches(attributes)
 
     def _is_selected(self, record: Record) -> bool:
         try:
@@ -98,7 +98,7 @@ class Reading:
         if not run.takes(*record.position):
             return False
         try:
-            return not run.ids or attributes_of(record, *self._defaults(record.topic))["id"] in run.ids
+            return not run.ids or RecordFacts(record, self._defaults).attributes["id"] in run.ids
         except InputError:
             return False
 
@@ -106,20 +106,3 @@ class Reading:
 def is_selected(letter: DeadLetter, run: StoredRun) -> bool:
     """Whether a redrive takes ``letter``: by reason and by id, each open when empty."""
     return (not run.reasons or letter.reason in run.reasons) and (not run.ids or letter.id in run.ids)
-
-
-def attributes_of(record: Record, default_source: str, default_type: str) -> Mapping[str, str]:
-    """The CloudEvents attributes filters see; a record that is no CloudEvent has those its topic and place give it."""
-    event = event_from_kafka(
-        record,
-        default_source=default_source,
-        default_type=default_type,
-        default_id=str(record.position),
-    )
-    out = {"id": event.id, "source": event.source, "type": event.type}
-    for name in ("subject", "time", "datacontenttype", "dataschema"):
-        value = getattr(event, name)
-        if value is not None:
-            out[name] = value
-    out.update((name, value if isinstance(value, str) else str(value)) for name, value in event.extensions.items())
-    return out

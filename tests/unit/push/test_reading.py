@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.deadletter import Failure, unwrap, wrap
-from pipeline.push.reading import attributes_of, is_selected
+from pipeline.push.reading import is_selected
 from pipeline.record import Headers, Position, Record
 from pipeline.subscription import StoredRun
 from tests.fakes.bridge import reading_of, row_of
@@ -113,14 +113,3 @@ def test_selection_by_reason_and_by_id_must_both_hold() -> None:
     assert is_selected(it, redrive())
     assert is_selected(it, redrive(reasons=("exhausted",), ids=(it.id,)))
     assert not is_selected(it, redrive(reasons=("exhausted",), ids=("another",)))
-
-
-def test_attributes_are_texts_and_absent_ones_are_left_out() -> None:
-    seen = attributes_of(event(1, subject=b"s", tenant=b"acme"), "/default", "default")
-    assert seen == {"id": "e", "source": "/s", "type": "made", "subject": "s", "tenant": "acme"}
-    assert attributes_of(record(7), "/app/t", "t.record") == {
-        "id": "t/1/7",
-        "source": "/app/t",
-        "type": "t.record",
-        "time": "2026-11-21T00:00:00.000Z",
-    }
