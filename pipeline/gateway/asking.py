@@ -70,6 +70,11 @@ def if_match(request: Request) -> str | None:
     return text.strip().removeprefix("W/").strip('"') if text is not None else None
 
 
+def who_asks(request: Request) -> str:
+    """Who the audit names: nobody is authenticated here, so where the request came from."""
+    return f"http {request.client.host}" if request.client is not None else "http"
+
+
 class BodyLimit(NamedTuple):
     """How large a body may be, the name of the setting that says so, and how long it may take to come."""
 
@@ -116,9 +121,10 @@ async def json_object_of(request: Request, limit: BodyLimit) -> dict[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise FormatUnreadable("body", body[:80].decode("utf-8", "replace"), f"JSON ({error})") from None
+        # The body is not shown: it may hold secrets.
+        raise FormatUnreadable("body", f"{len(body)} bytes", f"JSON ({error})") from None
     if not isinstance(parsed, dict):
-        raise FormatUnreadable("body", body[:80].decode("utf-8", "replace"), "a JSON object")
+        raise FormatUnreadable("body", f"{len(body)} bytes", "a JSON object")
     return parsed
 
 

@@ -18,7 +18,9 @@ class SecretKeeper:
     def __init__(self, rows: Rows, sealer: Sealer, now_ms: Callable[[], int]) -> None:
         self._rows, self.sealer, self._now_ms = rows, sealer, now_ms
 
-    async def rotate(self, name: str, overlap_s: int = OVERLAP_S, if_match: str | None = None) -> Outcome:
+    async def rotate(
+        self, name: str, overlap_s: int = OVERLAP_S, if_match: str | None = None, *, who: str | None = None
+    ) -> Outcome:
         """A new signing secret in front; the one before signs too for ``overlap_s`` (0: no longer).
 
         Raises `Conflict` when too many sign at once, `DeclarationInvalid` for an overlap out of bounds.
@@ -34,11 +36,12 @@ class SecretKeeper:
                 lambda before: msgspec.structs.replace(before, secrets=sealed),
                 "secret-rotated",
                 "secret-rotated",
+                who=who,
                 overlap_s=overlap_s,
             )
             return Outcome(row=changed, version=version, created=False, shown=shown)
 
-    async def rewrap(self, name: str) -> bool:
+    async def rewrap(self, name: str, *, who: str | None = None) -> bool:
         """Seal its secrets again under the newest key; whether any was under another. Raises `FormatUnreadable`."""
         async with self._rows.lock(name):
             row, _ = self._rows.get(name)
@@ -46,6 +49,6 @@ class SecretKeeper:
             if sealed == row.secrets:
                 return False
             await self._rows.change(
-                name, None, lambda before: msgspec.structs.replace(before, secrets=sealed), "secrets-rewrapped"
+                name, None, lambda before: msgspec.structs.replace(before, secrets=sealed), "secrets-rewrapped", who=who
             )
             return True

@@ -72,7 +72,7 @@ class Resets:
         commands = stock_commands(group, wanted, to=asked.to, shift=asked.shift)
         return ResetPlan(subscription=name, group=group, parts=await self._timed(parts), commands=commands)
 
-    async def reset(self, name: str, asked: ResetAsked) -> ResetDone:
+    async def reset(self, name: str, asked: ResetAsked, *, who: str | None = None) -> ResetDone:
         """Do it, and wait until it has been taken up, at most `TAKEN_UP_S_MAX`.
 
         Raises as `plan` does, and `WouldClamp` unless clamps are allowed.
@@ -84,7 +84,7 @@ class Resets:
                 raise WouldClamp(clamps)
             target = {(part.topic, part.partition): part.to for part in plan.parts}
             taken_up = await self._move(name, plan.group, target)
-            self._tell(plan)
+            self._tell(plan, who)
         return ResetDone(plan=plan, taken_up=taken_up)
 
     async def _move(self, name: str, group: str, target: Mapping[Partition, int]) -> bool:
@@ -151,12 +151,12 @@ class Resets:
 
         return [timed(part) for part in parts]
 
-    def _tell(self, plan: ResetPlan) -> None:
+    def _tell(self, plan: ResetPlan, who: str | None) -> None:
         moved = [part for part in plan.parts if part.before != part.to]
         ledgers = self._subscriptions.rows.ledgers
         before = {f"{part.topic}/{part.partition}": part.before for part in moved}
         after = {f"{part.topic}/{part.partition}": part.to for part in moved}
-        ledgers.audit.tell("pointer-reset", plan.subscription, before=before, after=after)
+        ledgers.audit.tell("pointer-reset", plan.subscription, who=who, before=before, after=after)
         ledgers.happenings.tell("pointer-moved", plan.subscription, offsets=after)
 
 

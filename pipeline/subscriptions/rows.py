@@ -59,6 +59,8 @@ class Rows:
         to: Callable[[StoredSubscription], StoredSubscription],
         what: str,
         happened: What | None = None,
+        *,
+        who: str | None = None,
         **facts: object,
     ) -> tuple[StoredSubscription, int]:
         """Put what ``to`` makes of the row, one generation later, and tell; the same row again changes nothing.
@@ -71,7 +73,7 @@ class Rows:
             return before, version
         after = msgspec.structs.replace(after, generation=before.generation + 1)
         stored = await self.table.put(name, msgspec.json.encode(after), based_on=version)
-        self.tell(what, name, before, after, happened, **facts)
+        self.tell(what, name, before, after, happened, who=who, **facts)
         return after, stored.version
 
     def tell(
@@ -81,10 +83,12 @@ class Rows:
         before: StoredSubscription | None,
         after: StoredSubscription | None,
         happened: What | None = None,
+        *,
+        who: str | None = None,
         **facts: object,
     ) -> None:
         """Into the audit with what was before and is after, and as an event without."""
-        self.ledgers.audit.tell(what, name, before=shown_row(before), after=shown_row(after), **facts)
+        self.ledgers.audit.tell(what, name, who=who, before=_shown(before), after=_shown(after), **facts)
         if happened is not None:
             self.ledgers.happenings.tell(happened, name, **facts)
 
@@ -93,10 +97,8 @@ def read_row(stored: StoredRow) -> StoredSubscription:
     return msgspec.json.decode(stored.value, type=StoredSubscription)
 
 
-def shown_row(row: StoredSubscription | None) -> dict[str, Any] | None:
+def shown_row(row: StoredSubscription) -> dict[str, Any]:
     """The row for people and programs: its declaration (secrets are not in it), its state, nothing sealed."""
-    if row is None:
-        return None
     shown: dict[str, Any] = msgspec.to_builtins(row.spec)
     # A row that an older release wrote may have them in its declaration still.
     endpoint = shown["endpoint"]
@@ -105,3 +107,7 @@ def shown_row(row: StoredSubscription | None) -> dict[str, Any] | None:
     if row.allowed_rate_per_min is not None:
         shown["allowed_rate_per_min"] = row.allowed_rate_per_min
     return shown
+
+
+def _shown(row: StoredSubscription | None) -> dict[str, Any] | None:
+    return None if row is None else shown_row(row)

@@ -109,7 +109,9 @@ class Subscriptions:
         change: Literal["changed", "unchanged"] = "changed" if found_differences else "unchanged"
         return Planned(name=name, change=change, differences=found_differences)
 
-    async def put(self, name: str, declared: Mapping[str, Any], if_match: str | None = None) -> Outcome:
+    async def put(
+        self, name: str, declared: Mapping[str, Any], if_match: str | None = None, *, who: str | None = None
+    ) -> Outcome:
         """Make or change it. The same declaration again changes nothing.
 
         ``if_match``: the version this is based on, ``*`` for any that exists. Raises `VersionConflict`,
@@ -141,15 +143,19 @@ class Subscriptions:
                 name, msgspec.json.encode(row), based_on=found.version if found else None
             )
             what: What = "changed" if old else "created"
-            self.rows.tell(f"subscription-{what}", name, old, row, what)
+            self.rows.tell(f"subscription-{what}", name, old, row, what, who=who)
             return Outcome(row=row, version=stored.version, created=old is None, shown=shown)
 
-    async def pause(self, name: str, if_match: str | None = None) -> tuple[StoredSubscription, int]:
+    async def pause(
+        self, name: str, if_match: str | None = None, *, who: str | None = None
+    ) -> tuple[StoredSubscription, int]:
         """Stop reading, sending and committing until `resume`."""
         async with self.rows.lock(name):
-            return await self.rows.change(name, if_match, _in_state("paused"), "subscription-paused", "paused")
+            return await self.rows.change(name, if_match, _in_state("paused"), "subscription-paused", "paused", who=who)
 
-    async def resume(self, name: str, if_match: str | None = None) -> tuple[StoredSubscription, int]:
+    async def resume(
+        self, name: str, if_match: str | None = None, *, who: str | None = None
+    ) -> tuple[StoredSubscription, int]:
         """Go on from the committed offsets, after a pause, a 410 or a block.
 
         A missing pointer is never guessed: `Conflict`.
@@ -158,16 +164,20 @@ class Subscriptions:
             row, _ = self.get(name)
             if row.state == "blocked":
                 await self._check_pointers(name, row)
-            return await self.rows.change(name, if_match, _in_state("active"), "subscription-resumed", "resumed")
+            return await self.rows.change(
+                name, if_match, _in_state("active"), "subscription-resumed", "resumed", who=who
+            )
 
-    async def delete(self, name: str, *, forget: bool = False, if_match: str | None = None) -> None:
+    async def delete(
+        self, name: str, *, forget: bool = False, if_match: str | None = None, who: str | None = None
+    ) -> None:
         """Delete it and end its runs. Its offsets stay, so that making it again resumes, unless ``forget``; dead
         letters stay always.
         """
         async with self.rows.lock(name):
             row, version = self.rows.get(name, if_match)
             await self.rows.table.put(name, None, based_on=version)
-            self.rows.tell("subscription-deleted", name, row, None, "deleted", forget=forget)
+            self.rows.tell("subscription-deleted", name, row, None, "deleted", who=who, forget=forget)
             if self._beside.runs is not None:
                 await end_runs(self._beside.runs, name)
             if forget:

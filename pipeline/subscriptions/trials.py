@@ -78,7 +78,7 @@ class Trials:
         self._subscriptions, self._sender_of = subscriptions, sender_of
         self._namespace, self._now_ms, self._random_hex = namespace, now_ms, random_hex
 
-    async def send(self, name: str) -> Trial:
+    async def send(self, name: str, *, who: str | None = None) -> Trial:
         """Send one example, in whatever state the subscription is. Raises `SubscriptionNotFound`."""
         row, _ = self._subscriptions.get(name)
         prefix = f"test_{self._random_hex()}_"
@@ -93,7 +93,7 @@ class Trials:
             await sender.close()
         trial = _told(webhook_id, outcome, list(self._secrets(row)))
         self._subscriptions.rows.ledgers.audit.tell(
-            "subscription-tested", name, webhook_id=webhook_id, status=trial.status, fault=trial.fault
+            "subscription-tested", name, who=who, webhook_id=webhook_id, status=trial.status, fault=trial.fault
         )
         return trial
 

@@ -150,7 +150,7 @@ async def test_without_a_worker_it_is_done_at_once_and_written_down(house: Gatew
     committed = house.offsets.committed[GROUP]
     assert [(one.offset, one.metadata) for one in committed.values()] == [(0, None), (0, None)]
     (line,) = house.audit.of("pointer-reset")
-    assert line == {"before": {"orders/0": 4, "orders/1": 6}, "after": {"orders/0": 0, "orders/1": 0}}
+    assert line == {"who": None, "before": {"orders/0": 4, "orders/1": 6}, "after": {"orders/0": 0, "orders/1": 0}}
     assert house.happenings.of("pointer-moved")
 
 
