@@ -34,15 +34,18 @@ from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
 from pipeline.publish import Publisher
 from pipeline.pull import CursorKeeper, KeeperSettings, NamedCursors, Reader, Rendering
-from pipeline.push import attempts, audit
+from pipeline.push import ackmaps, attempts, audit
+from pipeline.push.ackmaps import ACKMAPS_CONFIG
 from pipeline.push.attempt_search import Attempts
 from pipeline.push.audit import Audit
+from pipeline.push.facts import RecordFacts
 from pipeline.push.happenings import EVENTS_CONFIG, Happenings, topics_by
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.push.senders import make_sender
 from pipeline.push.worker import Worker
-from pipeline.redrive import DeadLetters, Redrives
+from pipeline.record import Record
+from pipeline.redrive import DeadLetters, Discards, Edits, ParkedKeys, Redrives, WriteBacks
 from pipeline.registry.face import Registry
 from pipeline.registry.local import LocalRegistry
 from pipeline.registry.remote import RemoteRegistry, RemoteSettings
@@ -113,11 +116,12 @@ class Node:
         await self._make_told_topics()
 
     async def _make_told_topics(self) -> None:
-        """Make those topics that are appended to without waiting, where they are missing."""
+        """Make the topics that are appended to and are no tables, where they are missing."""
         wanted = {
             self.happenings.topic: EVENTS_CONFIG,
             state_topic_of(self.settings.namespace, audit.TABLE): None,
             state_topic_of(self.settings.namespace, attempts.TABLE): None,
+            state_topic_of(self.settings.namespace, ackmaps.TABLE): ACKMAPS_CONFIG,
         }
         found = await self.admin.describe(list(wanted))
         for topic in wanted.keys() - found.keys():
@@ -205,15 +209,42 @@ class Node:
             namespace=self.settings.namespace,
             now_ms=_now_ms,
             random_hex=lambda: secrets.token_hex(4),
+            settings=self.settings.runs,
+            tells=self.happenings,
+            notes=self.audit,
+            parked=self.table(PARKED),
         )
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.reader, self.runs, namespace=self.settings.namespace)
+        return DeadLetters(self.reader, self.runs, log=self.view, topics_of=self._topics_of, facts_of=self._facts_of)
 
     @cached_property
     def redrives(self) -> Redrives:
         return Redrives(self.runs, self.dead_letters, self._stored)
+
+    @cached_property
+    def discards(self) -> Discards:
+        return Discards(self.runs, self.dead_letters)
+
+    @cached_property
+    def edits(self) -> Edits:
+        return Edits(self.runs, self.dead_letters, self.producer)
+
+    @cached_property
+    def write_backs(self) -> WriteBacks:
+        return WriteBacks(
+            self.runs,
+            self.dead_letters,
+            self._stored,
+            admin=self.admin,
+            offsets=self.offsets,
+            producer=self.producer,
+        )
+
+    @cached_property
+    def parked_keys(self) -> ParkedKeys:
+        return ParkedKeys(self.table(PARKED), self.runs, self.dead_letters, self.redrives)
 
     @cached_property
     def replays(self) -> Replays:
@@ -279,6 +310,10 @@ class Node:
                 redrives=self.redrives,
                 runs=self.runs,
                 dead_letters=self.dead_letters,
+                discards=self.discards,
+                edits=self.edits,
+                parked_keys=self.parked_keys,
+                now_ms=_now_ms,
                 resets=self.resets,
                 trials=self.trials,
                 attempts=self.attempts,
@@ -324,6 +359,12 @@ class Node:
 
     def _stored(self, name: str) -> StoredSubscription:
         return self.subscriptions.get(name)[0]
+
+    def _topics_of(self, name: str) -> tuple[str, ...] | None:
+        return self._stored(name).spec.topics if self.table(SUBSCRIPTIONS).get(name) is not None else None
+
+    def _facts_of(self, record: Record) -> RecordFacts:
+        return RecordFacts(record, self.worker_parts.defaults)
 
     def _registry(self) -> Registry:
         if self.settings.registry.url:

@@ -13,6 +13,10 @@ from pipeline.push.pointers import Finding, PointerKeeper
 from pipeline.push.reading import Place
 from pipeline.push.run import Run
 
+# At most this share of a core goes into writing down one run's ack maps, where that takes longer than this.
+MAP_SHARE = 0.05
+MAP_COST_S = 0.01
+
 
 class Settled(NamedTuple):
     """What a walk found: places others moved, and to where (to be begun afresh); places a newer owner holds (to be let
@@ -39,11 +43,13 @@ class Committer:
     ) -> None:
         self._topic_ids = topic_ids
         self._run, self.keeper, self._parts, self._settings, self._may_act = run, keeper, parts, settings, may_act
-        self._checked_at = 0.0
+        self._checked_at = self._rest_until = 0.0
         self._committed_at: dict[Place, float] = {}
 
     def is_due(self, now: float) -> bool:
         """Whether a walk is worth a round trip: something happened, or it is time to look after others' doings."""
+        if now < self._rest_until:
+            return False
         return self._run.changed or now - self._checked_at >= self._settings.check_s
 
     async def settle(self) -> Settled:
@@ -68,7 +74,11 @@ class Committer:
         if not self._may_act(self._parts.clock.monotonic()):
             return Settled({}, newer, [])
         self._run.changed = False
+        began_at = self._parts.clock.monotonic()
         changed = self._changed_pointers(now, {*missing, *stale})
+        # Large ack maps take their time to write down, and again to encode: then less often.
+        cost_s = 2 * (self._parts.clock.monotonic() - began_at)
+        self._rest_until = now + cost_s / MAP_SHARE if cost_s > MAP_COST_S else 0.0
         changed = {place: pointer for place, pointer in changed.items() if place not in moved and place not in newer}
         if changed:
             await self.keeper.commit(changed)

@@ -6,12 +6,18 @@ metadata), another worker (our prefix). What was found decides, in `judge`, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from pipeline.delivery.pointer import Pointer, is_ours, read_pointer
+import msgspec
 
+from pipeline.delivery.pointer import Pointer, is_ours, read_pointer
+from pipeline.delivery.spill import spill_of, with_spill
+from pipeline.errors import PipelineError
+
+SPILL_S = 1.0
 Place = tuple[str, int]
 
 
@@ -71,14 +77,15 @@ def _base_of(metadata: str | None) -> str:
     return (metadata or "").split(".", 4)[3]
 
 
-def added_later(partition: int, committed: Iterable[int]) -> bool:
+def added_later(partition: int, committed: Iterable[int], counted: int = 0) -> bool:
     """Whether a partition without a pointer was added to its topic after the start positions were committed.
 
     Start positions are committed for every partition at once, so a number above all committed ones is new and starts
-    at 0; any other was lost (expired, deleted) and is never guessed.
+    at 0; any other was lost (expired, deleted) and is never guessed. ``counted``: how many partitions had pointers as
+    the pointers that are there tell, so that the highest ones cannot vanish unnoticed.
     """
     numbers = list(committed)
-    return bool(numbers) and partition > max(numbers)
+    return bool(numbers) and partition > max(numbers) and partition >= counted
 
 
 class Loaded(NamedTuple):
@@ -88,15 +95,39 @@ class Loaded(NamedTuple):
     missing: list[Place]
 
 
+class Spills(Protocol):
+    """Where the rest of pointers lies that do not fit their commit's metadata."""
+
+    async def write(self, group: str, place: Place, spill: bytes, /) -> int: ...
+    async def read(self, group: str, place: Place, offset: int, /) -> bytes | None: ...
+    def drop(self, group: str, place: Place, /) -> None: ...
+
+
 class PointerKeeper:
     """Loads, claims and commits the pointers of ``group`` as worker ``owner``.
 
     ``grows``: partitions may have been added since the start was committed; never to a bounded reading's window.
+    ``spills`` None: what does not fit is cut. ``now`` gives monotonic seconds, ``on_error`` is told of spills that
+    failed: the commit goes on without.
     """
 
-    def __init__(self, offsets: Offsets, group: str, owner: str, *, grows: bool = True) -> None:
+    def __init__(
+        self,
+        offsets: Offsets,
+        group: str,
+        owner: str,
+        *,
+        grows: bool = True,
+        spills: Spills | None = None,
+        now: Callable[[], float] = lambda: 0.0,
+        on_error: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self._offsets, self.group, self.owner, self._grows = offsets, group, owner, grows
+        self._spills, self._now, self._on_error = spills, now, on_error
         self.last: dict[Place, Pointer] = {}
+        # Topic -> how many partitions are known to have pointers; place -> its latest spill, and when it was written.
+        self._counted: dict[str, int] = {}
+        self._spilled: dict[Place, tuple[int, float]] = {}
 
     async def load(self, places: list[Place], partition_counts: Mapping[str, int], now_ms: int) -> Loaded:
         """Read the pointers of ``places`` and write them back under a new epoch, so that a stale worker can tell.
@@ -107,26 +138,40 @@ class PointerKeeper:
         # What is wanted is asked for by name: the counts may be older than a partition that was added.
         everywhere = {(topic, number) for topic, count in partition_counts.items() for number in range(count)}
         found = await self._offsets.read(self.group, sorted(everywhere.union(places)))
+        read = {place: read_pointer(committed.offset, committed.metadata) for place, committed in found.items()}
+        for topic in {topic for topic, _ in places} if self._grows else ():
+            told = [pointer.partitions for place, pointer in read.items() if place[0] == topic and pointer is not None]
+            self._count(topic, max([0, *told, *(number + 1 for other, number in found if other == topic)]))
         pointers: dict[Place, Pointer] = {}
         missing: list[Place] = []
         for place in places:
-            pointer = self._begin(place, found, now_ms)
+            before = read.get(place)
+            if before is not None and before.spilled_at is not None and self._spills is not None:
+                read[place] = with_spill(before, await self._spills.read(self.group, place, before.spilled_at))
+            pointer = self._begin(place, found, read.get(place), now_ms)
             if pointer is None:
                 missing.append(place)
             else:
                 pointers[place] = pointer
+        for topic, number in pointers if self._grows else ():
+            self._count(topic, number + 1)
         if pointers:
             await self.commit(pointers)
         return Loaded(pointers, missing)
 
-    def _begin(self, place: Place, found: Mapping[Place, Committed], now_ms: int) -> Pointer | None:
+    def _count(self, topic: str, count: int) -> None:
+        self._counted[topic] = max(count, self._counted.get(topic, 0))
+
+    def _begin(
+        self, place: Place, found: Mapping[Place, Committed], before: Pointer | None, now_ms: int
+    ) -> Pointer | None:
         topic, number = place
         committed = found.get(place)
         if committed is None:
-            if not self._grows or not added_later(number, [n for t, n in found if t == topic]):
+            counted = self._counted.get(topic, 0)
+            if not self._grows or not added_later(number, [n for t, n in found if t == topic], counted):
                 return None
             return Pointer(epoch=now_ms, owner=self.owner, offset=0)
-        before = read_pointer(committed.offset, committed.metadata)
         if before is None:
             return Pointer(epoch=now_ms, owner=self.owner, offset=committed.offset)
         return Pointer(
@@ -139,7 +184,12 @@ class PointerKeeper:
 
     async def find(self, places: list[Place]) -> dict[Place, tuple[Finding, int]]:
         """What others did to the pointers since: per place a finding and the committed offset (0 when missing)."""
-        found = await self._offsets.read(self.group, places)
+        # The partition after those that are counted: another worker may have claimed it since, as one added later.
+        beyond = [(topic, self._counted[topic]) for topic in {topic for topic, _ in places} if topic in self._counted]
+        found = await self._offsets.read(self.group, [*places, *beyond])
+        for topic, number in beyond:
+            if (topic, number) in found:
+                self._count(topic, number + 1)
         out: dict[Place, tuple[Finding, int]] = {}
         for place in places:
             committed = found.get(place)
@@ -150,11 +200,37 @@ class PointerKeeper:
         return out
 
     async def commit(self, pointers: Mapping[Place, Pointer]) -> None:
-        """Write ``pointers``; the caller has just read with `find`. Raises LogError, then nothing is known to be
-        written.
+        """Write ``pointers``, what does not fit first; the caller has just read with `find`. Raises LogError, then
+        nothing is known to be written.
         """
-        await self._offsets.commit(self.group, {place: (p.offset, p.metadata()) for place, p in pointers.items()})
-        self.last.update(pointers)
+        written = dict(zip(pointers, await asyncio.gather(*map(self._whole, pointers.items())), strict=True))
+        await self._offsets.commit(self.group, {place: (p.offset, p.metadata()) for place, p in written.items()})
+        self.last.update(written)
+        for place, pointer in written.items():
+            if pointer.spilled_at is None and self._spilled.pop(place, None) is not None and self._spills is not None:
+                self._spills.drop(self.group, place)
+
+    async def _whole(self, item: tuple[Place, Pointer]) -> Pointer:
+        """The pointer with the count of partitions, and with its spill named where it does not fit."""
+        place, pointer = item
+        spilled_at = None
+        if self._spills is not None and not pointer.fits():
+            spilled_at = await self._spill(place, pointer, self._spills)
+        partitions = self._counted.get(place[0], 0)
+        return msgspec.structs.replace(pointer, spilled_at=spilled_at, partitions=partitions)
+
+    async def _spill(self, place: Place, pointer: Pointer, spills: Spills) -> int | None:
+        """Where the latest spill lies, written anew when it is `SPILL_S` old: an older one knows less, no more."""
+        latest, now = self._spilled.get(place), self._now()
+        if latest is not None and now - latest[1] < SPILL_S:
+            return latest[0]
+        try:
+            at = await spills.write(self.group, place, spill_of(pointer))
+        except PipelineError as error:
+            self._on_error(error)
+            return None if latest is None else latest[0]
+        self._spilled[place] = (at, now)
+        return at
 
     def epoch_of(self, place: Place) -> int:
         """The epoch under which this worker claimed ``place``."""
@@ -163,3 +239,4 @@ class PointerKeeper:
     def forget(self, places: Iterable[Place]) -> None:
         for place in places:
             self.last.pop(place, None)
+            self._spilled.pop(place, None)

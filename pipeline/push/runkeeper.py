@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pipeline.errors import PipelineError
 from pipeline.faces import What
 from pipeline.names import state_topic_of
-from pipeline.push import audit
+from pipeline.push import ackmaps, audit
+from pipeline.push.ackmaps import AckMaps
 from pipeline.push.audit import Audit
 from pipeline.push.commits import Committer
 from pipeline.push.parts import BridgeSettings, WorkerParts
@@ -32,7 +33,15 @@ class RunKeeper:
         self.reading, self.run = reading, run
         self._parts, self._settings, self._still_owned = parts, settings, still_owned
         self.topic_ids: dict[str, str] = {}
-        self.keeper = PointerKeeper(parts.offsets, reading.group, settings.instance, grows=reading.run is None)
+        self.keeper = PointerKeeper(
+            parts.offsets,
+            reading.group,
+            settings.instance,
+            grows=reading.run is None,
+            spills=AckMaps(parts.producer, parts.view, state_topic_of(settings.namespace, ackmaps.TABLE)),
+            now=parts.clock.monotonic,
+            on_error=parts.hooks.on_consumer_error,
+        )
         self._committer = Committer(run, self.keeper, parts, settings, may_act=may_act, topic_ids=self.topic_ids)
         self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
 

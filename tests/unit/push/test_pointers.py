@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.pointer import Pointer
+from pipeline.errors import BrokerUnavailable
 from pipeline.push.pointers import Finding, PointerKeeper, added_later, judge
 from tests.fakes.admin import FakeOffsets
 
@@ -65,7 +66,7 @@ async def test_loading_claims_under_a_new_epoch_and_keeps_what_was_known() -> No
         epoch=5_001, owner="w1", offset=7, finished=AckMap([(9, 11)]), attempts={7: (2, 99)}
     )
     assert loaded.pointers[T1] == Pointer(epoch=NOW_MS, owner="w1", offset=3)
-    assert offsets.committed["g"][T0].metadata == loaded.pointers[T0].metadata()
+    assert offsets.committed["g"][T0].metadata == keeper.last[T0].metadata()
     assert keeper.epoch_of(T1) == NOW_MS
 
 
@@ -126,3 +127,107 @@ async def test_what_was_forgotten_is_not_looked_for() -> None:
     assert await keeper.find([T0]) == {T0: (Finding.MINE, 7)}
     keeper.forget([T0, T1])
     assert await keeper.find([T0]) == {}
+
+
+class FakeSpills:
+    """Spills in memory, and the order of what was written where."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, tuple[str, int], bytes]] = []
+        self.dropped: list[tuple[str, tuple[str, int]]] = []
+        self.down = False
+
+    async def write(self, group: str, place: tuple[str, int], spill: bytes, /) -> int:
+        if self.down:
+            raise BrokerUnavailable("away")
+        self.written.append((group, place, spill))
+        return len(self.written) - 1
+
+    async def read(self, group: str, place: tuple[str, int], offset: int, /) -> bytes | None:
+        if offset >= len(self.written) or self.written[offset][:2] != (group, place):
+            return None
+        return self.written[offset][2]
+
+    def drop(self, group: str, place: tuple[str, int], /) -> None:
+        self.dropped.append((group, place))
+
+
+def large(offset: int = 0) -> Pointer:
+    finished = AckMap((offset + 2 * n + 1, offset + 2 * n + 2) for n in range(5_000))
+    return Pointer(epoch=NOW_MS, owner="w1", offset=offset, finished=finished, attempts={offset: (3, 9)})
+
+
+async def claimed(offsets: FakeOffsets, spills: FakeSpills, clock: list[float]) -> PointerKeeper:
+    await offsets.commit("g", {T0: (0, None)})
+    keeper = PointerKeeper(offsets, "g", "w1", spills=spills, now=lambda: clock[0])
+    await keeper.load([T0], {"t": 1}, NOW_MS)
+    return keeper
+
+
+async def test_what_does_not_fit_is_found_again_by_the_next_owner() -> None:
+    offsets, spills = FakeOffsets(), FakeSpills()
+    keeper = await claimed(offsets, spills, [0.0])
+    assert spills.written == [], "what fits is not spilled"
+    await keeper.commit({T0: large()})
+    heir = PointerKeeper(offsets, "g", "w2", spills=spills)
+    loaded = await heir.load([T0], {"t": 1}, NOW_MS + 5)
+    assert loaded.pointers[T0].finished == large().finished
+    assert loaded.pointers[T0].attempts == {0: (3, 9)}
+    assert len(spills.written) == 2, "the claim spills under its own epoch"
+
+
+async def test_a_commit_names_only_a_spill_that_was_acknowledged() -> None:
+    offsets, spills = FakeOffsets(), FakeSpills()
+    keeper = await claimed(offsets, spills, [0.0])
+    told: list[Exception] = []
+    keeper._on_error = told.append
+    spills.down = True
+    await keeper.commit({T0: large()})
+    assert (keeper.last[T0].spilled_at, len(told)) == (None, 1)
+    assert offsets.committed["g"][T0].offset == 0, "the commit went on without"
+    spills.down = False
+    await keeper.commit({T0: large()})
+    assert keeper.last[T0].spilled_at == 0
+
+
+async def test_spills_are_written_once_a_second_and_dropped_when_everything_fits() -> None:
+    offsets, spills, clock = FakeOffsets(), FakeSpills(), [0.0]
+    keeper = await claimed(offsets, spills, clock)
+    for clock[0] in (0.0, 0.3, 0.9, 1.0):
+        await keeper.commit({T0: large()})
+    assert (len(spills.written), keeper.last[T0].spilled_at) == (2, 1)
+    assert spills.dropped == []
+    await keeper.commit({T0: Pointer(epoch=NOW_MS, owner="w1", offset=10_002)})
+    assert (keeper.last[T0].spilled_at, spills.dropped) == (None, [("g", T0)])
+
+
+async def test_a_tools_reset_leaves_the_spill_behind() -> None:
+    offsets, spills = FakeOffsets(), FakeSpills()
+    keeper = await claimed(offsets, spills, [0.0])
+    await keeper.commit({T0: large()})
+    kept = offsets.committed["g"][T0].metadata
+    for offset, metadata in ((4, ""), (4, kept)):
+        await offsets.commit("g", {T0: (offset, metadata)})
+        loaded = await PointerKeeper(offsets, "g", "w2", spills=spills).load([T0], {"t": 1}, NOW_MS + 5)
+        assert (loaded.pointers[T0].offset, loaded.pointers[T0].finished) == (4, AckMap())
+
+
+async def test_the_highest_partitions_do_not_vanish_unnoticed() -> None:
+    offsets = FakeOffsets()
+    await offsets.commit("g", {T0: (1, None), T1: (2, None), T2: (3, None)})
+    await PointerKeeper(offsets, "g", "w1").load([T0, T1, T2], {"t": 3}, NOW_MS)
+    del offsets.committed["g"][T2], offsets.committed["g"][T1]
+    loaded = await PointerKeeper(offsets, "g", "w2").load([T0, T1, T2], {"t": 3}, NOW_MS)
+    assert (list(loaded.pointers), loaded.missing) == ([T0], [T1, T2])
+
+
+async def test_a_partition_added_later_counts_for_those_who_did_not_claim_it() -> None:
+    offsets = FakeOffsets()
+    await offsets.commit("g", {T0: (1, None), T1: (2, None)})
+    ours, theirs = PointerKeeper(offsets, "g", "w1"), PointerKeeper(offsets, "g", "w2")
+    await ours.load([T0, T1], {"t": 2}, NOW_MS)
+    assert (await theirs.load([T2], {"t": 3}, NOW_MS)).pointers[T2].offset == 0
+    await ours.find([T0])
+    await ours.commit({T0: ours.last[T0]})
+    del offsets.committed["g"][T2]
+    assert (await PointerKeeper(offsets, "g", "w3").load([T2], {"t": 3}, NOW_MS)).missing == [T2]
