@@ -59,6 +59,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "too-large": Meaning(413, "Too large"),
     "topic-not-found": Meaning(404, "No such topic"),
     "unsupported-media-type": Meaning(415, "This content type or encoding is not taken"),
+    "would-clamp": Meaning(409, "The log does not hold what was asked for"),
     "version-conflict": Meaning(412, "Somebody else changed it first"),
 }
 """``code`` of an error (the slug of its type) to the status and title of its problem document."""
