@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from pipeline.errors import DeclarationInvalid
-from pipeline.faces import Silent, Tells
+from pipeline.faces import Silent, Tells, WatchedTable
 from pipeline.guard import Guard
 from pipeline.hooks import Hooks
 from pipeline.kafka.admin import Admin
@@ -24,6 +24,7 @@ from pipeline.kafka.view import LogView
 from pipeline.names import DEFAULT_NAMESPACE
 from pipeline.push.clock import SYSTEM_CLOCK, Clock
 from pipeline.sealing import KeyRing
+from pipeline.webhook.outbound import Outbound
 from pipeline.webhook.settings import SenderSettings
 
 
@@ -36,7 +37,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     view at a time. ``held_bytes_max``, ``positions_max``: see `CoreSettings`; per run. ``touch_s``: an unchanged
     pointer is committed again after this long, so that the broker does not expire it. ``check_s``: pointers of idle
     runs are read back this often, so that a tool's reset is honoured within 10 s. ``topic_check_s``: how often to look
-    whether a topic was deleted and made again.
+    whether a topic was deleted and made again. ``no_waiting``: for tests; retries and an open breaker wait no time.
     """
 
     namespace: str = DEFAULT_NAMESPACE
@@ -53,6 +54,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     held_bytes_max: int = 8 * 1024 * 1024
     positions_max: int = 100_000
     slow_after_s: float = 1.0
+    no_waiting: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,100}", self.instance):
@@ -88,7 +90,7 @@ class WorkerParts(NamedTuple):
     admin: Admin
     producer: Producer
     journal: Journal
-    subscriptions: LogTable
+    subscriptions: WatchedTable
     runs: LogTable
     parked: LogTable
     keyring: KeyRing
@@ -97,4 +99,6 @@ class WorkerParts(NamedTuple):
     defaults: Callable[[str], tuple[str, str]]
     sending: SenderSettings = SenderSettings()
     clock: Clock = SYSTEM_CLOCK
+    outbound: Outbound | None = None
+    origin: str = ""
     happenings: Tells = Silent()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from pipeline.delivery.breaker import CLOSED, BreakerState
+from pipeline.delivery.breaker import CLOSED, BreakerSettings, BreakerState
 from pipeline.delivery.core import Core, CoreSettings
 from pipeline.delivery.lanes import HELD, Lane, reason_of
 from pipeline.delivery.limiter import LimiterSettings
@@ -23,13 +23,14 @@ from pipeline.errors import PayloadTooLarge, PipelineError
 from pipeline.faces import What
 from pipeline.names import state_topic_of
 from pipeline.parking import Policy
-from pipeline.push import attempts, audit
+from pipeline.push import attempts, audit, no_waiting
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
 from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.delivers import Delivers
 from pipeline.push.intake import Intake
+from pipeline.push.no_waiting import without_waits
 from pipeline.push.parked import Parked, shown_key
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
@@ -337,7 +338,8 @@ def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
     spec, run = reading.spec, reading.run
     rate = run.rate_per_s if run is not None and run.rate_per_s is not None else spec.rate_per_s
     return CoreSettings(
-        retry=spec.retry,
+        retry=without_waits(spec.retry) if settings.no_waiting else spec.retry,
+        breaker=no_waiting.BREAKER if settings.no_waiting else BreakerSettings(),
         ordering=spec.ordering,
         on_dead_letter=spec.on_dead_letter,
         limiter=LimiterSettings(
