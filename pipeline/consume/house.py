@@ -16,6 +16,7 @@ import msgspec
 
 from pipeline.consume.handlers import Handler
 from pipeline.consume.own_rows import NoRows, OwnRows
+from pipeline.errors import VersionConflict
 from pipeline.faces import StoredRow
 from pipeline.guard import Guard
 from pipeline.hooks import Hooks
@@ -38,6 +39,7 @@ from pipeline.subscription import StoredSubscription
 from pipeline.subscriptions import Subscriptions, SubscriptionTables
 
 Stopped = Callable[[str, str, str], None]
+TRIES = 5
 CallerOf = Callable[[Reading, Callable[[str], str]], Delivers]
 
 
@@ -109,9 +111,17 @@ class House:
             guard=self._guard,
             namespace=self._settings.namespace,
         )
-        await rows.put(handler.name, handler.declared())
-        if rows.get(handler.name)[0].state in ("blocked", "gone"):
-            await rows.resume(handler.name)
+        for left in reversed(range(TRIES)):
+            try:
+                await rows.put(handler.name, handler.declared())
+                if rows.get(handler.name)[0].state in ("blocked", "gone"):
+                    await rows.resume(handler.name)
+            except VersionConflict:
+                # Processes that start together write the same row; whoever came second finds it made.
+                if not left:
+                    raise
+            else:
+                return
 
     def _worker(self, rows: OwnRows, caller_of: CallerOf) -> Worker:
         parts = WorkerParts(
