@@ -8,14 +8,14 @@ others use, so that an event looks up few.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.errors import InputError
 from pipeline.filters.compiling import Anchor, Filter, Predicate
 from pipeline.filters.keys import HEADER_PREFIX, Facts, Key
 
-T = TypeVar("T", bound=Hashable)
+T = TypeVar("T")
 
 
 class Selected(NamedTuple, Generic[T]):
@@ -29,7 +29,7 @@ class Selected(NamedTuple, Generic[T]):
 
 
 class FilterIndex(Generic[T]):
-    """Members with their filters, None for those that take everything. Not thread-safe."""
+    """Members (hashable) with their filters, None for those that take everything. Not thread-safe."""
 
     def __init__(self) -> None:
         self._anchored: dict[Key, dict[str, dict[T, Predicate | None]]] = {}

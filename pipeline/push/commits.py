@@ -102,7 +102,7 @@ class Committer:
             last = self.keeper.last.get(place)
             if last is None:
                 continue
-            offset, finished, attempts = self._run.core.commit_of(place)
+            offset, finished, attempts = self._run.commit_of(place)
             pointer = Pointer(
                 epoch=last.epoch,
                 owner=last.owner,

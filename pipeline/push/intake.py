@@ -1,22 +1,30 @@
-"""Intake: from the log view's feeds into the core, as much as the core has room for."""
+"""Intake: what a run receives, from the shared readings or from feeds of its own, as much as its core has room for.
+
+A live run that has caught up reads with the others (`push.dispatch`); one that is behind, or has no room, reads a feed
+of its own, and so do bounded readings always.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.core import Core
 from pipeline.errors import PipelineError
+from pipeline.filters import Filter
 from pipeline.kafka.view import Feed, Gap, LogView
+from pipeline.push.dispatch import Dispatcher
 from pipeline.push.reading import Place, Reading
+from pipeline.record import Position, Record
 
 
 class Intake:
-    """The feeds of one run. ``on_ready`` is called on the loop when `take` may have something new.
+    """The intake of one run. ``on_ready`` is called on the loop when `take` may have something new, or something new
+    was given to the core.
 
     ``on_gap`` is told of offsets (first, and the one after the last) that were gone before they were delivered.
     ``on_broken`` is told of a partition that cannot be read on (position beyond the end, topic gone); it stops being
-    read.
+    read. Without a ``dispatcher`` every feed is its own.
     """
 
     def __init__(
@@ -28,12 +36,17 @@ class Intake:
         on_ready: Callable[[], None],
         on_gap: Callable[[Place, int, int], None],
         on_broken: Callable[[Place, PipelineError], None],
+        dispatcher: Dispatcher | None = None,
     ) -> None:
         self._view, self._reading, self._core = view, reading, core
         self._on_ready, self._on_gap, self._on_broken = on_ready, on_gap, on_broken
-        self._feeds: dict[Place, Feed] = {}
+        self._dispatcher = dispatcher if reading.run is None else None
         self._finished: dict[Place, AckMap] = {}
+        # A place read alone has a position first, and a feed once there is room for what that gives.
+        self._positions: dict[Place, int] = {}
+        self._feeds: dict[Place, Feed] = {}
         self._ready: dict[Place, None] = {}
+        self._shared: dict[Place, Dispatcher] = {}
 
     def open(self, place: Place, offset: int, finished: AckMap) -> None:
         """Read ``place`` from ``offset`` on, unless a bounded reading is through with it. ``finished``: what was
@@ -42,53 +55,132 @@ class Intake:
         until = self._reading.until(place)
         if until is not None and offset >= until:
             return
-
-        def ready() -> None:
-            self._ready[place] = None
-            self._on_ready()
-
         self._finished[place] = finished
-        self._feeds[place] = self._view.feed(*place, offset, ready)
-        ready()
+        if self._dispatcher is not None and self._dispatcher.seat(place, self, offset):
+            self._shared[place] = self._dispatcher
+        else:
+            self.alone(place, offset)
 
     def close(self, place: Place) -> None:
         self._ready.pop(place, None)
+        self._positions.pop(place, None)
+        shared = self._shared.pop(place, None)
+        if shared is not None:
+            shared.leave(place, self)
         feed = self._feeds.pop(place, None)
         if feed is not None:
             feed.close()
 
     def end_of(self, place: Place) -> int | None:
         """The last known end of ``place``, or None when it is not known or not read."""
-        feed = self._feeds.get(place)
+        shared, feed = self._shared.get(place), self._feeds.get(place)
+        if shared is not None:
+            return shared.end_of(place)
         return None if feed is None else feed.end()
 
-    def take(self, records_max: int) -> None:
-        """Fill the core from the feeds that have something, in turn, while it has room."""
-        while self._ready and self._core.has_room:
-            place = next(iter(self._ready))
-            del self._ready[place]
-            if self._take_one(place, records_max):
-                self._ready[place] = None
+    @property
+    def shared(self) -> int:
+        """How many partitions are read with others."""
+        return len(self._shared)
 
-    def _take_one(self, place: Place, records_max: int) -> bool:
-        """Take one slice of ``place``; False when the feed has nothing more now."""
+    def advance(self, place: Place) -> None:
+        """Let the core know how far ``place`` was read where nothing there was for this run."""
+        shared = self._shared.get(place)
+        read_to = None if shared is None else shared.position(place, self)
+        if read_to is not None:
+            self._core.receive(place, (), read_to)
+
+    def take(self, records_max: int) -> None:
+        """Fill the core from the feeds that have something, in turn, while it has room; about ``records_max`` records,
+        then ``on_ready`` asks for another turn.
+        """
+        left = records_max
+        while left > 0 and self._ready and self._core.has_room:
+            place = next((one for one in self._ready if self._core.has_room_for(one)), None)
+            if place is None:
+                return
+            del self._ready[place]
+            left -= self._take_one(place, records_max)
+        if left <= 0 and self._ready:
+            self._on_ready()
+
+    def _take_one(self, place: Place, records_max: int) -> int:
+        """Take one slice of ``place``; how much work that was, in records."""
+        feed = self._feeds.get(place)
+        if feed is None:
+            feed = self._feeds[place] = self._view.feed(*place, self._positions.pop(place), self._readiness(place))
         try:
-            piece = self._feeds[place].take(records_max)
+            piece = feed.take(records_max)
         except PipelineError as error:
             self.close(place)
             self._on_broken(place, error)
-            return False
+            return 1
         if piece is None:
-            return False
+            self._join(place, feed)
+            return 0
+        self._ready[place] = None
         records, next_offset, until = piece.records, piece.next_offset, self._reading.until(place)
         if piece.gap is not None:
-            for first, end in _undelivered(piece.gap, until, self._finished[place]):
-                self._on_gap(place, first, end)
+            self.missed(place, piece.gap)
         if until is not None and next_offset >= until:
             records, next_offset = [record for record in records if record.offset < until], until
             self.close(place)
         self._core.receive(place, self._reading.select(records), next_offset)
-        return place in self._feeds
+        return 1 + len(piece.records)
+
+    def _join(self, place: Place, feed: Feed) -> None:
+        """Read on with the others, when this feed has come to where they are, or to the end of the log."""
+        dispatcher, offset, end = self._dispatcher, feed.position, feed.end()
+        if dispatcher is None:
+            return
+        at_end = end is not None and offset >= end
+        if dispatcher.begin(place, self, offset) if at_end else dispatcher.join(place, self, offset):
+            self.close(place)
+            self._shared[place] = dispatcher
+
+    def _readiness(self, place: Place) -> Callable[[], None]:
+        def ready() -> None:
+            self._ready[place] = None
+            self._on_ready()
+
+        return ready
+
+    # As a member of shared readings.
+
+    @property
+    def wanted(self) -> Filter | None:
+        return self._reading.filter
+
+    def given(
+        self, place: Place, records: Sequence[Record], next_offset: int, unjudged: Mapping[Position, str]
+    ) -> None:
+        """Who has no room left for more of ``place`` leaves: in all partitions, when it has none for any."""
+        self._reading.unreadable.update(unjudged)
+        self._core.receive(place, records, next_offset)
+        if not self._core.has_room:
+            for shared in list(self._shared):
+                self._leave(shared)
+        elif not self._core.has_room_for(place):
+            self._leave(place)
+        self._on_ready()
+
+    def alone(self, place: Place, offset: int) -> None:
+        self._shared.pop(place, None)
+        self._positions[place] = offset
+        self._readiness(place)()
+
+    def missed(self, place: Place, gap: Gap) -> None:
+        for first, end in _undelivered(gap, self._reading.until(place), self._finished[place]):
+            self._on_gap(place, first, end)
+
+    def broken(self, place: Place, error: PipelineError) -> None:
+        del self._shared[place]
+        self._on_broken(place, error)
+
+    def _leave(self, place: Place) -> None:
+        offset = self._shared[place].leave(place, self)
+        if offset is not None:
+            self.alone(place, offset)
 
 
 def _undelivered(gap: Gap, until: int | None, finished: AckMap) -> Iterator[tuple[int, int]]:

@@ -11,8 +11,10 @@ Longer than files here mean to be: what follows what is the point of it, and rea
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
+from pipeline.delivery.actions import Commit
 from pipeline.delivery.breaker import CLOSED, BreakerSettings, BreakerState
 from pipeline.delivery.core import Core, CoreSettings
 from pipeline.delivery.lanes import HELD, Lane, reason_of
@@ -29,6 +31,7 @@ from pipeline.push.audit import Audit
 from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.delivers import Delivers
+from pipeline.push.dispatch import Dispatcher
 from pipeline.push.intake import Intake
 from pipeline.push.no_waiting import without_waits
 from pipeline.push.parked import Parked, shown_key
@@ -39,11 +42,13 @@ from pipeline.record import Record
 
 DRAIN_POLL_S = 0.01
 AGAIN_S = 0.5
+# Attempts a run begins in one turn of the loop: 5 ms of work.
+SENDS_MAX = 256
 
 
 class Run:
     """Give it partitions with pointers; it delivers until they are taken away. ``on_stop`` is told why it cannot go
-    on.
+    on, ``on_changed`` when ``changed`` becomes true: there may be something to commit.
     """
 
     def __init__(
@@ -56,13 +61,22 @@ class Run:
         may_act: Callable[[float], bool],
         id_prefix: Callable[[str], str],
         on_stop: Callable[[str, str], None],
+        dispatcher: Dispatcher | None = None,
+        on_changed: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_changed = on_changed
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
         self._may_act, self._on_stop, self._clock = may_act, on_stop, parts.clock
         self._loop = asyncio.get_running_loop()
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(
-            parts.view, reading, self.core, on_ready=self.wake, on_gap=self._missed, on_broken=self._broken
+            parts.view,
+            reading,
+            self.core,
+            on_ready=self.wake,
+            on_gap=self._missed,
+            on_broken=self._broken,
+            dispatcher=dispatcher,
         )
         self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
         self._burial = Unburied() if reading.is_shadow else Burial(parts.producer, reading)
@@ -80,6 +94,7 @@ class Run:
         self._as_it_lies = not reading.redrives
         self._reject_status = frozenset(reading.spec.retry.reject_status)
         self._pump_due = False
+        self._unsent: deque[Lane] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._breaker_state = self.core.breaker.state
@@ -109,6 +124,11 @@ class Run:
             parked=waiting.parked,
             held=waiting.held,
         )
+
+    def commit_of(self, place: Place) -> Commit:
+        """The pointer of ``place`` as it may be committed now; what the filter left out is passed."""
+        self.intake.advance(place)
+        return self.core.commit_of(place)
 
     async def drain(self, places: list[Place], drain_s: float) -> None:
         """Begin nothing more for ``places`` and wait up to ``drain_s`` for what is in flight."""
@@ -165,8 +185,7 @@ class Run:
         self.intake.take(self._settings.take_records_max)
         if self._may_act(now):
             actions = self.core.actions(now)
-            for lane in actions.sends:
-                self._send(lane)
+            self._send_all(actions.sends)
             for lane in actions.buries:
                 self._spawn(self._bury(lane))
             for lane in actions.holds:
@@ -176,7 +195,9 @@ class Run:
                 self._on_stop("blocked" if self.reading.is_shadow else "gone", "the endpoint answered 410")
         if self.core.breaker.state is not self._breaker_state:
             self._breaker_changed(self._breaker_state, self.core.breaker.state)
-        self.changed = True
+        if not self.changed:
+            self.changed = True
+            self._on_changed()
         self._arm(now)
 
     def _breaker_changed(self, before: BreakerState, now: BreakerState) -> None:
@@ -204,6 +225,20 @@ class Run:
         self._timer = self._loop.call_at(self._loop.time() + max(due - now, 0.001), self.wake)
 
     # -- attempts ----------------------------------------------------------------------------------------------------
+
+    def _send_all(self, lanes: list[Lane]) -> None:
+        """`SENDS_MAX` of them now, the others in the next turns, so that other runs have theirs between."""
+        if not self._unsent and len(lanes) <= SENDS_MAX:
+            for lane in lanes:
+                self._send(lane)
+            return
+        self._unsent.extend(lanes)
+        for _ in range(min(len(self._unsent), SENDS_MAX)):
+            lane = self._unsent.popleft()
+            if lane.part.live:
+                self._send(lane)
+        if self._unsent:
+            self.wake()
 
     def _send(self, lane: Lane) -> None:
         head = lane.head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 class Wanted:
     """Looks into both tables. ``on_error`` is told of rows that cannot be read: a newer release may have written them,
-    and they stop no other.
+    and they stop no other. What did not change since the last look is not read again.
     """
 
     def __init__(
@@ -29,22 +29,47 @@ class Wanted:
         defaults: Callable[[str], tuple[str, str]],
         on_error: Callable[[Exception], None],
     ) -> None:
-        self._subscriptions, self._runs = subscriptions, runs
+        self._subscriptions = _Rows(subscriptions, StoredSubscription, on_error)
+        self._runs = _Rows(runs, StoredRun, on_error)
         self._namespace, self._defaults, self._on_error = namespace, defaults, on_error
+        self._made: dict[str, tuple[StoredSubscription, StoredRun | None, Reading]] = {}
 
     def readings(self) -> dict[str, Reading]:
         """By group: the live readings of active subscriptions, and their active bounded ones."""
-        rows = self._rows(self._subscriptions, StoredSubscription)
-        active = {row.spec.name: row for row in rows if row.state == "active"}
-        readings = [Reading(self._namespace, row, None, self._defaults) for row in active.values()]
-        for run in self._rows(self._runs, StoredRun):
-            if run.state == "active" and run.subscription in active:
-                readings.append(Reading(self._namespace, active[run.subscription], run, self._defaults))
-        return {reading.group: reading for reading in readings}
+        active = {row.spec.name: row for row in self._subscriptions.read() if row.state == "active"}
+        wanted: list[tuple[str, StoredSubscription, StoredRun | None]] = [(name, active[name], None) for name in active]
+        for stored in self._runs.read():
+            if stored.state == "active" and stored.subscription in active:
+                wanted.append((f"{stored.subscription}/{stored.id}", active[stored.subscription], stored))
+        before, self._made = self._made, {}
+        for name, row, run in wanted:
+            made = before.get(name)
+            if made is None or made[0] is not row or made[1] is not run:
+                try:
+                    made = (row, run, Reading(self._namespace, row, run, self._defaults))
+                except PipelineError as error:
+                    self._on_error(error)
+                    continue
+            self._made[name] = made
+        return {reading.group: reading for _, _, reading in self._made.values()}
 
-    def _rows(self, table: Table, kind: type[T]) -> Iterator[T]:
-        for row in table.rows().values():
-            try:
-                yield msgspec.json.decode(row.value, type=kind)
-            except (msgspec.MsgspecError, PipelineError) as error:
-                self._on_error(error)
+
+class _Rows(Generic[T]):
+    """The rows of one table as values; the same value while the row's bytes are the same."""
+
+    def __init__(self, table: Table, kind: type[T], on_error: Callable[[Exception], None]) -> None:
+        self._table, self._kind, self._on_error = table, kind, on_error
+        self._decoded: dict[str, tuple[bytes, T]] = {}
+
+    def read(self) -> Iterator[T]:
+        before, self._decoded = self._decoded, {}
+        for key, row in self._table.rows().items():
+            known = before.get(key)
+            if known is None or known[0] != row.value:
+                try:
+                    known = (row.value, msgspec.json.decode(row.value, type=self._kind))
+                except (msgspec.MsgspecError, PipelineError) as error:
+                    self._on_error(error)
+                    continue
+            self._decoded[key] = known
+            yield known[1]
