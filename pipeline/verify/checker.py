@@ -1,0 +1,163 @@
+"""The checker: what a history proves of one subscription that takes every event of its topics. Pure.
+
+Lost: an appended event neither answered 2xx nor buried. Out of order: the first success (or burial) of an event after
+that of a later one of its key. Duplicates: successes beyond the first, more of them in all than the incidents allow.
+Commit past unfinished: a commit written before everything below it was finished. Stray: received, and appended by
+nobody, in a history whose producer was sure of every append.
+
+Lines are compared by their times, so all writers need one clock: one machine's, or clocks closer than ``skew_s``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from math import inf
+
+import msgspec
+
+from pipeline.errors import FormatUnreadable
+from pipeline.verify.lines import Appended, Buried, Committed, Incident, Line, Received, Unsure
+from pipeline.webhookid import id_parts
+
+Partition = tuple[str, int]
+FINDINGS_MAX = 100
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts, and the first `FINDINGS_MAX` findings in words. ``recovery_s``: after the worst incident, how long the
+    partition that waited longest for its next finished event waited; None without incidents.
+    """
+
+    events: int
+    delivered: int
+    buried: int
+    lost: int
+    out_of_order: int
+    duplicates: int
+    duplicates_max: int
+    commits_past_unfinished: int
+    strays: int
+    incidents: int
+    recovery_s: float | None
+    findings: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+class _Event:
+    __slots__ = ("appended_at", "finished_at", "key", "offset", "partition", "successes")
+
+    def __init__(self, id_text: str, key: str | None) -> None:
+        parts = id_parts(id_text)
+        if parts is None:
+            raise FormatUnreadable("id", id_text, "a webhook id such as evt_abcdefghij_0_17")
+        self.partition: Partition = (parts[0], parts[1])
+        self.offset, self.key = parts[2], key
+        self.appended_at, self.finished_at = inf, inf
+        self.successes = 0
+
+
+def check(lines: Iterable[Line], *, skew_s: float = 0.0) -> Verified:
+    """Raises `FormatUnreadable` for an id that is none of ours. Lines of one writer must be in their order."""
+    ordered = sorted(lines, key=lambda line: line.at)
+    events, found, out_of_order = _settled(ordered)
+    appended = [event for event in events.values() if event.appended_at < inf]
+    incidents = [line for line in ordered if isinstance(line, Incident)]
+    lost = [name for name, event in events.items() if event.appended_at < inf and event.finished_at == inf]
+    found += [f"lost: {name}" for name in lost]
+    duplicates = sum(max(event.successes - 1, 0) for event in events.values())
+    duplicates_max = sum(incident.duplicates_max for incident in incidents)
+    if duplicates > duplicates_max:
+        found.append(f"duplicates: {duplicates}, and {duplicates_max} were to be expected")
+    early = _early_commits(ordered, appended, skew_s)
+    strays = [name for name, event in events.items() if event.appended_at == inf]
+    if not any(isinstance(line, Unsure) for line in ordered):
+        found += [f"stray: {name} was appended by nobody" for name in strays]
+    return Verified(
+        events=len(appended),
+        delivered=sum(event.successes > 0 for event in appended),
+        buried=sum(event.successes == 0 and event.finished_at < inf for event in appended),
+        lost=len(lost),
+        out_of_order=out_of_order,
+        duplicates=duplicates,
+        duplicates_max=duplicates_max,
+        commits_past_unfinished=len(early),
+        strays=len(strays),
+        incidents=len(incidents),
+        recovery_s=max((_recovery_s(incident.at, appended) for incident in incidents), default=None),
+        findings=tuple((found + early)[:FINDINGS_MAX]),
+    )
+
+
+def _settled(ordered: list[Line]) -> tuple[dict[str, _Event], list[str], int]:
+    """Events by id with their times, and what finished out of its key's order."""
+    events: dict[str, _Event] = {}
+    for line in ordered:
+        if isinstance(line, Appended):
+            events.setdefault(line.id, _Event(line.id, line.key)).appended_at = line.at
+    found: list[str] = []
+    latest: dict[tuple[Partition, str], int] = defaultdict(lambda: -1)
+    for line in ordered:
+        succeeded = isinstance(line, Received) and 200 <= line.status < 300
+        if not (succeeded or isinstance(line, Buried)):
+            continue
+        assert isinstance(line, Received | Buried)
+        key = line.key if isinstance(line, Received) else None
+        event = events.setdefault(line.id, _Event(line.id, key))
+        event.successes += succeeded
+        if event.finished_at < inf:
+            continue
+        event.finished_at = line.at
+        if event.key is None:
+            continue
+        lane = (event.partition, event.key)
+        if event.offset < latest[lane]:
+            found.append(f"out of order: {line.id} (key {event.key}) after offset {latest[lane]}")
+        latest[lane] = max(latest[lane], event.offset)
+    return events, found, len(found)
+
+
+def _early_commits(ordered: list[Line], appended: list[_Event], skew_s: float) -> list[str]:
+    """Commits that passed an event which was not finished when they were written."""
+    offsets: dict[Partition, list[int]] = defaultdict(list)
+    through: dict[Partition, list[tuple[float, int]]] = defaultdict(list)
+    for event in sorted(appended, key=lambda event: event.offset):
+        last = through[event.partition][-1] if through[event.partition] else (-inf, -1)
+        offsets[event.partition].append(event.offset)
+        through[event.partition].append(max(last, (event.finished_at, event.offset)))
+    found = []
+    for line in ordered:
+        if not isinstance(line, Committed):
+            continue
+        place = (line.topic, line.partition)
+        below = bisect_left(offsets[place], line.offset)
+        if below and (worst := through[place][below - 1])[0] > line.at + skew_s:
+            found.append(f"commit past unfinished: {line.topic}{line.partition} to {line.offset}, before {worst[1]}")
+    return found
+
+
+def _recovery_s(at: float, appended: Iterable[_Event]) -> float:
+    """Of the partitions that had work at ``at``: the longest wait for the next event that finished."""
+    next_at: dict[Partition, float] = {}
+    for event in appended:
+        if event.appended_at <= at < event.finished_at < inf:
+            next_at[event.partition] = min(next_at.get(event.partition, inf), event.finished_at)
+    return round(max(next_at.values(), default=at) - at, 3)
+
+
+def row_of(name: str, verified: Verified) -> Mapping[str, object]:
+    """The checker's row, as tables show it."""
+    return {
+        "history": name,
+        "events": verified.events,
+        "lost": verified.lost,
+        "out of order": verified.out_of_order,
+        "duplicates": f"{verified.duplicates} of {verified.duplicates_max}",
+        "early commits": verified.commits_past_unfinished,
+        "recovery s": verified.recovery_s,
+    }
