@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -63,6 +65,15 @@ def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awa
             return await work(node)
 
     return uvloop.run(run())
+
+
+def who() -> str:
+    """Who the audit names for what this command does."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in containers
+        user = str(os.getuid())
+    return f"cli {user}@{socket.gethostname()}"
 
 
 def plain(value: Any) -> Any:

@@ -1,23 +1,26 @@
-"""``pipeline subs``: subscriptions."""
+"""``pipeline subs``: subscriptions, looked at, stopped, resumed, deleted."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
+from pipeline.cli import subs_care, subs_files
+from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
 from pipeline.cli.show import show_one, show_rows
 
 if TYPE_CHECKING:
     from pipeline.wiring import Node
 
-subs = typer.Typer(help="Subscriptions: list, show, secret, apply, pause, resume, delete.", no_args_is_help=True)
+subs = typer.Typer(help="Subscriptions: declared, looked at, operated.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The subscription.")]
+_SHOWN_APART = ("partitions", "spec")
 
 
 def register(program: typer.Typer) -> None:
+    subs_files.register(subs)
+    subs_care.register(subs)
     program.add_typer(subs, name="subs")
 
 
@@ -27,10 +30,10 @@ def list_subs(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json:
 
     async def work(node: Node) -> list[dict[str, Any]]:
         store = node.subscriptions
-        return [_line(plain(await store.status(row.spec.name))) for row, _ in store.list()]
+        return [_line(plain(one)) for one in await store.statuses([row.spec.name for row, _ in store.list()])]
 
     rows = with_node(directory, bootstrap, work)
-    columns = ("name", "state", "lag", "topics", "endpoint", "reason")
+    columns = ("name", "state", "lag", "lag_s", "topics", "endpoint", "reason")
     show_rows(
         rows, columns, as_json=as_json, empty="no subscriptions; put one into subscriptions/ or PUT /v1/subscriptions"
     )
@@ -38,10 +41,12 @@ def list_subs(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json:
 
 def _line(status: dict[str, Any]) -> dict[str, Any]:
     row = status["row"]
+    ages = [part["lag_s"] for part in status["partitions"]]
     return {
         "name": row["spec"]["name"],
         "state": row.get("state", "active"),
         "lag": sum(part["lag"] or 0 for part in status["partitions"]),
+        "lag_s": None if None in ages else round(max(ages, default=0.0), 1),
         "topics": ", ".join(row["spec"]["topics"]),
         "endpoint": row["spec"]["endpoint"]["url"],
         "reason": row.get("reason", ""),
@@ -55,14 +60,18 @@ def show_sub(
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
 ) -> None:
-    """One subscription whole: declaration, state, group, lag per partition. Secrets are not shown."""
+    """One subscription whole: declaration, state, last attempt; lag, headroom, owner per partition. Never secrets."""
 
     async def work(node: Node) -> dict[str, Any]:
-        status = plain(await node.subscriptions.status(name))
-        row = status.pop("row")
-        shown = {"name": name, "state": row.get("state", "active"), "reason": row.get("reason", ""), **status}
-        shown["spec"] = row["spec"]
-        return shown
+        from pipeline.subscriptions import shown_row  # noqa: PLC0415 - keeps --help quick
+
+        status = await node.subscriptions.status(name)
+        row = shown_row(status.row)
+        latest = (await node.attempts.search(name, limit=1)).attempts
+        shown = {"name": row.pop("name"), "state": row.pop("state"), "reason": row.pop("reason")}
+        shown |= {"generation": row.pop("generation"), "version": status.version, "group": status.group}
+        shown |= {"dead_letter_topic": status.dead_letter_topic, "last_attempt": plain(latest[0]) if latest else None}
+        return shown | {"partitions": plain(status.partitions), "spec": row}
 
     shown = with_node(directory, bootstrap, work)
     partitions = [] if as_json else shown.pop("partitions")
@@ -73,54 +82,33 @@ def show_sub(
 
 
 @subs.command("secret")
-def show_secret(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
+def show_secret(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
     """Print its signing secrets, one a line, newest first: what a receiver verifies with. They are not logged."""
 
     async def work(node: Node) -> list[str]:
-        return _unsealed(node, name)
+        held = node.subscriptions.get(name)[0].secrets
+        return [node.subscriptions.secrets.sealer.unseal(name, text) for text in (*held.v1, *held.v1a)]
 
-    for secret in with_node(directory, bootstrap, work):
+    found = with_node(directory, bootstrap, work)
+    if as_json:
+        show_rows([{"secret": secret} for secret in found], (), as_json=True, empty="")
+        return
+    for secret in found:
         typer.echo(secret)
 
 
-def _unsealed(node: Node, name: str) -> list[str]:
-    from pipeline.sealing import unseal  # noqa: PLC0415 - keeps --help quick
-    from pipeline.subscription import secret_context  # noqa: PLC0415 - the same
-
-    held = node.subscriptions.get(name)[0].secrets
-    return [unseal(node.keyring, text, secret_context(name)).decode() for text in (*held.v1, *held.v1a)]
-
-
-@subs.command("apply")
-def apply_subs(
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
-    as_json: AsJson = False,
-    file: Annotated[Path | None, typer.Option("--file", help="One file instead of the folder.")] = None,
-) -> None:
-    """Make or change the subscriptions declared in subscriptions/*.yaml. None is ever deleted."""
-
-    async def work(node: Node) -> list[dict[str, Any]]:
-        from pipeline.cli.declared import apply_subscriptions  # noqa: PLC0415 - keeps --help quick
-
-        return await apply_subscriptions(node, file)
-
-    rows = with_node(directory, bootstrap, work)
-    show_rows(rows, ("name", "change", "secret"), as_json=as_json, empty="no files in subscriptions/")
-
-
 @subs.command("pause")
-def pause_sub(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
+def pause_sub(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
     """Stop reading, sending and committing, so that a stock tool may act on the cursor at rest."""
-    with_node(directory, bootstrap, lambda node: node.subscriptions.pause(name))
-    typer.echo(f"{name} is paused")
+    with_node(directory, bootstrap, lambda node: node.subscriptions.pause(name, who=who()))
+    _say({"name": name, "state": "paused"}, f"{name} is paused", as_json)
 
 
 @subs.command("resume")
-def resume_sub(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
+def resume_sub(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
     """Read everything afresh and go on; also lifts `gone` and `blocked`."""
-    with_node(directory, bootstrap, lambda node: node.subscriptions.resume(name))
-    typer.echo(f"{name} is active")
+    with_node(directory, bootstrap, lambda node: node.subscriptions.resume(name, who=who()))
+    _say({"name": name, "state": "active"}, f"{name} is active", as_json)
 
 
 @subs.command("delete")
@@ -128,8 +116,17 @@ def delete_sub(
     name: Name,
     directory: Directory = HERE,
     bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
     forget: Annotated[bool, typer.Option("--forget", help="Also forget how far it was.")] = False,
 ) -> None:
-    """Delete it. Its offsets stay, so making it again goes on where it was, unless --forget."""
-    with_node(directory, bootstrap, lambda node: node.subscriptions.delete(name, forget=forget))
-    typer.echo(f"{name} is deleted" + (" and its offsets are forgotten" if forget else ""))
+    """Delete it and end its runs. Its offsets stay, so making it again goes on where it was, unless --forget."""
+    with_node(directory, bootstrap, lambda node: node.subscriptions.delete(name, forget=forget, who=who()))
+    told = f"{name} is deleted" + (" and its offsets are forgotten" if forget else "")
+    _say({"name": name, "state": "deleted", "forgotten": forget}, told, as_json)
+
+
+def _say(fact: dict[str, Any], sentence: str, as_json: bool) -> None:
+    if as_json:
+        show_one(fact, as_json=True)
+    else:
+        typer.echo(sentence)

@@ -61,6 +61,9 @@ class FakeAdmin:
         self, partitions: list[tuple[str, int]], at: Literal["earliest", "latest"] | int
     ) -> dict[tuple[str, int], int]:
         self._call("offsets")
+        for name, _ in partitions:
+            if name not in self.log.topics:
+                raise TopicNotFound(name)
         return {
             (name, number): self._offset(self.log.topics[name].partitions[number], at) for name, number in partitions
         }

@@ -8,18 +8,20 @@ from itertools import count
 from typing import Any
 
 from pipeline.delivery.verdict import Fault, Reply
+from pipeline.errors import HandshakeRefused
 from pipeline.gateway import GatewayLimits, GatewayParts, build_app
 from pipeline.guard import Guard
 from pipeline.publish import Publisher
 from pipeline.pull import NamedCursors, Reader, ReaderSettings, Rendering
 from pipeline.push.attempt_search import Attempts
+from pipeline.push.facts import RecordFacts
 from pipeline.record import Position, Record
-from pipeline.redrive import DeadLetters, Redrives
+from pipeline.redrive import DeadLetters, Discards, Edits, ParkedKeys, Redrives, WriteBacks
 from pipeline.registry.face import Registry
 from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing
-from pipeline.subscription import StoredSubscription
+from pipeline.subscription import StoredSubscription, Subscription
 from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables, Trials
 from pipeline.topic import Topic
 from tests.fakes.admin import FakeAdmin, FakeCatalog, FakeOffsets
@@ -44,6 +46,19 @@ class Told:
 
     def of(self, what: str) -> list[dict[str, object]]:
         return [facts for told, _, facts in self.lines if told == what]
+
+
+class FakeAdmission:
+    """Lets everything in, at the rate it ``allows``, unless it ``refuses`` with a reason."""
+
+    def __init__(self) -> None:
+        self.allows: int | None = None
+        self.refuses = ""
+
+    async def admit(self, spec: Subscription, before: StoredSubscription | None = None) -> int | None:
+        if self.refuses:
+            raise HandshakeRefused(self.refuses)
+        return self.allows
 
 
 class FakeEndpoint:
@@ -86,7 +101,8 @@ class GatewayHouse:
         self.offsets = FakeOffsets()
         self.admin = FakeAdmin(self.log, self.offsets)
         self.subscription_rows, self.run_rows, self.cursor_rows = FakeTable(), FakeTable(), FakeTable()
-        self.audit, self.happenings = Told(), Told()
+        self.parked_rows = FakeTable()
+        self.audit, self.happenings, self.admission = Told(), Told(), FakeAdmission()
         self.unready: list[str] = []
         self.unhealthy: list[str] = []
         rendering = Rendering("app", default_type, registry)
@@ -98,6 +114,9 @@ class GatewayHouse:
             namespace="app",
             now_ms=self.now_ms,
             random_hex=_counted_hex(),
+            tells=self.happenings,
+            notes=self.audit,
+            parked=self.parked_rows,
         )
         self.subscriptions = Subscriptions(
             SubscriptionTables(self.subscription_rows, self.cursor_rows),
@@ -108,7 +127,11 @@ class GatewayHouse:
             namespace="app",
             random=_counted_bytes(),
             beside=Beside(
-                ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view, now_ms=self.now_ms
+                ledgers=Ledgers(self.audit, self.happenings),
+                runs=self.runs,
+                admission=self.admission,
+                log=self.view,
+                now_ms=self.now_ms,
             ),
         )
         self.resets = Resets(self.subscriptions, self.admin, self.offsets, bridge_group="app._bridge")
@@ -129,7 +152,9 @@ class GatewayHouse:
             taken=lambda name: self.subscription_rows.get(name) is not None,
             now_ms=self.now_ms,
         )
-        self.letters = DeadLetters(self.reader, self.runs, namespace="app")
+        self.letters = DeadLetters(self.reader, self.runs, log=self.view, topics_of=self.topics_of, facts_of=facts_of)
+        self.discards = Discards(self.runs, self.letters)
+        self.edits = Edits(self.runs, self.letters, self.producer)
         self.replays = Replays(
             self.runs,
             self.admin,
@@ -140,6 +165,10 @@ class GatewayHouse:
             now_ms=self.now_ms,
         )
         self.redrives = Redrives(self.runs, self.letters, self.row_of)
+        self.parked_keys = ParkedKeys(self.parked_rows, self.runs, self.letters, self.redrives)
+        self.write_backs = WriteBacks(
+            self.runs, self.letters, self.row_of, admin=self.admin, offsets=self.offsets, producer=self.producer
+        )
         publisher = Publisher(self.producer, self.catalog, topics or {}, registry)
         self.parts = self._parts(publisher, limits or GatewayLimits())
         self.call = Caller(build_app(self.parts))
@@ -159,9 +188,14 @@ class GatewayHouse:
             cursors=self.cursors,
             subscriptions=self.subscriptions,
             runs=self.runs,
+            admission=self.admission,
             replays=self.replays,
             redrives=self.redrives,
             dead_letters=self.letters,
+            discards=self.discards,
+            edits=self.edits,
+            parked_keys=self.parked_keys,
+            now_ms=self.now_ms,
             resets=self.resets,
             trials=self.trials,
             attempts=Attempts(self.view, self.admin, ATTEMPTS),
@@ -177,6 +211,13 @@ class GatewayHouse:
 
     def row_of(self, name: str) -> StoredSubscription:
         return self.subscriptions.get(name)[0]
+
+    def topics_of(self, name: str) -> tuple[str, ...] | None:
+        return self.row_of(name).spec.topics if self.subscription_rows.get(name) is not None else None
+
+
+def facts_of(record: Record) -> RecordFacts:
+    return RecordFacts(record, lambda topic: (f"/app/{topic}", default_type(topic)))
 
 
 def default_type(topic: str) -> str:

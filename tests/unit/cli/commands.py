@@ -35,8 +35,11 @@ class FakeNode:
         self.config, self.settings, self.keyring = config, config.settings, KEYRING
         self.subscriptions, self.cursors, self.runs = house.subscriptions, house.cursors, house.runs
         self.redrives, self.replays, self.dead_letters = house.redrives, house.replays, house.letters
+        self.discards, self.edits, self.write_backs = house.discards, house.edits, house.write_backs
+        self.parked_keys = house.parked_keys
         self.reader, self.view, self.admin, self.offsets = house.reader, house.view, house.admin, house.offsets
-        self.catalog = house.catalog
+        self.catalog, self.attempts = house.catalog, house.parts.attempts
+        self.resets, self.trials = house.resets, house.trials
         self.declared: dict[str, Topic] = {}
         self.schemas: dict[str, str] = {}
 

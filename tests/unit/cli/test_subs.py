@@ -36,10 +36,11 @@ def test_a_file_makes_a_subscription_once_and_says_its_secret_once(program: Prog
     assert (made["name"], made["change"]) == ("hook", "created")
     assert made["secret"].startswith("whsec_")
     (again,) = apply(program).json_lines
-    assert again == {"name": "hook", "change": "unchanged", "secret": None}
+    assert again == {"name": "hook", "change": "unchanged", "differences": [], "secret": None}
     (program.folder / "subscriptions" / "hook.yaml").write_text(DECLARATION + "in_flight_max: 3\n")
     (changed,) = apply(program).json_lines
     assert changed["change"] == "changed"
+    assert changed["differences"] == [{"pointer": "/in_flight_max", "before": 128, "after": 3}]
 
 
 def test_one_file_by_name_and_a_name_of_its_own(applied: Program) -> None:
@@ -72,6 +73,7 @@ def test_listing_shows_state_lag_and_where_it_goes(applied: Program) -> None:
         "name": "hook",
         "state": "active",
         "lag": 2,
+        "lag_s": 0.0,
         "topics": "orders",
         "endpoint": "https://receiver.example/hook",
         "reason": "",
