@@ -27,8 +27,6 @@ from pipeline.guard import Guard
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.catalog import Catalog
 from pipeline.kafka.journal import Journal
-from pipeline.kafka.offsets import GroupOffsets
-from pipeline.kafka.producer import Producer
 from pipeline.kafka.table import LogTable, Tables
 from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
@@ -40,6 +38,7 @@ from pipeline.push.attempt_search import Attempts
 from pipeline.push.audit import Audit
 from pipeline.push.facts import RecordFacts
 from pipeline.push.happenings import EVENTS_CONFIG, Happenings, topics_by
+from pipeline.push.history import offsets_and_producer, recorded
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.push.senders import make_sender
@@ -58,6 +57,7 @@ from pipeline.telemetry.logs import LoggingHooks
 from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
 from pipeline.topics.declarations import load_schemas, load_topics
+from pipeline.verify import HistoryWriter
 from pipeline.webhook.sender import Sender
 from pipeline.webhook.settings import SenderSettings
 
@@ -77,8 +77,10 @@ class Node:
         self.declared = {topic.name: topic for topic in load_topics(config.path(settings.files.topics), self.schemas)}
         self.admin = Admin(settings.kafka)
         self.catalog = Catalog(self.admin)
-        self.offsets = GroupOffsets(settings.kafka)
-        self.producer = Producer(settings.kafka, self.hooks)
+        self._history = open_history(config)
+        self.offsets, self.producer = offsets_and_producer(
+            settings.kafka, self.hooks, self._history, self.catalog.id_of
+        )
         self.tables = Tables(settings.kafka, self.producer, self.admin, self.hooks)
         self.view = LogView(settings.kafka, settings.view, self.hooks)
         self.registry: Registry = self._registry()
@@ -289,7 +291,8 @@ class Node:
         """Join the bridge and deliver."""
         await self._journal.start()
         self._undo.push_async_callback(self._journal.stop)
-        self.worker = Worker(self.worker_parts, named_instance(self.settings.bridge))
+        make = make_sender if self._history is None else recorded(make_sender, self._history)
+        self.worker = Worker(self.worker_parts, named_instance(self.settings.bridge), sender_of=make)
         await self.worker.start()
         return self.worker
 
@@ -313,7 +316,6 @@ class Node:
                 discards=self.discards,
                 edits=self.edits,
                 parked_keys=self.parked_keys,
-                now_ms=_now_ms,
                 resets=self.resets,
                 trials=self.trials,
                 attempts=self.attempts,
@@ -383,6 +385,14 @@ async def started(config: Config) -> AsyncIterator[Node]:
         yield node
     finally:
         await node.stop()
+
+
+def open_history(config: Config) -> HistoryWriter | None:
+    """What `pipeline verify` reads, where the configuration names a file for it."""
+    bridge = config.settings.bridge
+    if not bridge.history_file:
+        return None
+    return HistoryWriter(config.path(bridge.history_file), named_instance(bridge).instance)
 
 
 def named_instance(bridge: BridgeSettings) -> BridgeSettings:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, secrets, serve, subs, tail, topics
+from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, secrets, serve, subs, tail, topics, verify
 from pipeline.errors import AddressBlocked, BrokerUnavailable, Conflict, PipelineError
 
 FAILED, CHANGES, REFUSED = 1, 2, 3
@@ -40,7 +40,7 @@ def build_program() -> typer.Typer:
         rich_markup_mode=None,
     )
     program.callback()(_root)
-    for group in (serve, topics, subs, lag, tail, dlq, replay, secrets, kafka, configuration, receiver):
+    for group in (serve, topics, subs, lag, tail, dlq, replay, secrets, kafka, configuration, receiver, verify):
         group.register(program)
     return program
 

@@ -38,6 +38,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     pointer is committed again after this long, so that the broker does not expire it. ``check_s``: pointers of idle
     runs are read back this often, so that a tool's reset is honoured within 10 s. ``topic_check_s``: how often to look
     whether a topic was deleted and made again. ``no_waiting``: for tests; retries and an open breaker wait no time.
+    ``history_file``: attempts, dead letters and commits are written there for `pipeline verify`; empty: nowhere.
     """
 
     namespace: str = DEFAULT_NAMESPACE
@@ -55,6 +56,7 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     positions_max: int = 100_000
     slow_after_s: float = 1.0
     no_waiting: bool = False
+    history_file: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9_-]{0,100}", self.instance):
