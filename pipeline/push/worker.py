@@ -17,9 +17,11 @@ from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
 from pipeline.push.audit import Audit
 from pipeline.push.delivers import Delivers
+from pipeline.push.dispatch import Dispatcher
 from pipeline.push.identity import TopicRecreated, check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
+from pipeline.push.rounds import Rounds
 from pipeline.push.run import Run
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.push.senders import make_sender
@@ -28,9 +30,14 @@ from pipeline.push.wanted import Wanted
 from pipeline.webhookid import id_prefix
 
 RETRY_S = 1.0
-# CPU of reading back and committing one group of 12 partitions, measured: 0.6 ms in librdkafka, the rest in hand-overs.
-COMMIT_COST_S = 0.001
+# Runs begun at once, and settled at once: each waits for the broker a few times.
+TAKE_AT_ONCE = 16
+SETTLE_AT_ONCE = 8
+# CPU of reading back and committing one group of 12 partitions, measured, and how much of a core may go there.
+COMMIT_COST_S = 0.0005
 COMMIT_SHARE = 0.05
+# What moved is looked after again so soon: a transaction marker may have ended behind the last record.
+FOLLOW_UP_S = 1.0
 
 
 class Worker:
@@ -65,6 +72,8 @@ class Worker:
             let_go=self._let_go,
             happenings=parts.happenings,
         )
+        self._dispatcher = Dispatcher(parts.view, parts.defaults, records_max=settings.take_records_max)
+        self._rounds = Rounds(settings.commit_interval_s)
         self._id_prefixes: dict[str, str] = {}
         self._dirty = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -177,26 +186,51 @@ class Worker:
                 await keeper.let_go(keeper.places, 0.0)  # it was drained
                 await keeper.run.close()
                 del self._keepers[group]
+                self._rounds.forget(group)
         self.membership.set_topics({topic for reading in wanted.values() for topic in reading.topics})
+        self._dispatcher.gather()
+        try:
+            await self._take_all(wanted)
+        finally:
+            self._dispatcher.settle()
+
+    async def _take_all(self, wanted: Mapping[str, Reading]) -> None:
+        """Begin what is owned and not begun. Raises the LogError of one, after the others."""
+        owned = sorted(self._owned)
+        lacking = [reading for reading in wanted.values() if self._lacks(reading, owned)]
         failed: LogError | None = None
-        for group, reading in wanted.items():
-            try:
-                keeper = self._keepers.get(group) or await self._keeper_of(reading)
-                missing = await keeper.take(sorted(self._owned))
-            except BrokerUnavailable:
-                raise
-            except LogError as error:
-                failed = error  # tried again, after the others
-                continue
-            except PipelineError as error:
-                # This one cannot run (a topic is gone, a secret does not open): an operator decides; the others go on.
-                self._stop_run(reading, "blocked", f"{error.code}: {error}")
-                continue
-            self._publish_positions(keeper)
-            if missing:
-                self._miss(reading, missing)
+        for first in range(0, len(lacking), TAKE_AT_ONCE):
+            taking = (self._take(reading, owned) for reading in lacking[first : first + TAKE_AT_ONCE])
+            for result in await asyncio.gather(*taking, return_exceptions=True):
+                if isinstance(result, LogError) and not isinstance(result, BrokerUnavailable):
+                    failed = result  # tried again, after the others
+                elif result is not None:
+                    raise result
         if failed is not None:
             raise failed
+
+    def _lacks(self, reading: Reading, owned: list[Place]) -> bool:
+        keeper = self._keepers.get(reading.group)
+        if keeper is None:
+            return True
+        begun = keeper.places
+        return any(place not in begun and reading.reads(place) for place in owned)
+
+    async def _take(self, reading: Reading, owned: list[Place]) -> None:
+        """Raises LogError only."""
+        try:
+            keeper = self._keepers.get(reading.group) or await self._keeper_of(reading)
+            missing = await keeper.take(owned)
+        except LogError:
+            raise
+        except PipelineError as error:
+            # This one cannot run (a topic is gone, a secret does not open): an operator decides; the others go on.
+            self._stop_run(reading, "blocked", f"{error.code}: {error}")
+            return
+        self._look_again(keeper, self._settings.check_s)
+        self._publish_positions(keeper)
+        if missing:
+            self._miss(reading, missing)
 
     async def _keeper_of(self, reading: Reading) -> RunKeeper:
         for topic in {*reading.topics, *reading.spec.topics}:
@@ -209,6 +243,8 @@ class Worker:
             may_act=self.membership.may_act,
             id_prefix=self._id_prefix,
             on_stop=lambda state, reason: self._stop_run(reading, state, reason),
+            dispatcher=self._dispatcher,
+            on_changed=lambda: self._rounds.changed(reading.group),
         )
         keeper = RunKeeper(
             reading,
@@ -254,36 +290,46 @@ class Worker:
     # -- committing --------------------------------------------------------------------------------------------------
 
     async def _settle_all(self) -> None:
-        """Commit run after run, then rest: often, since what is not committed is delivered twice after a crash, but
-        never for more than `COMMIT_SHARE` of a core.
+        """Commit what changed, some runs at a time and the longest due first, then rest: often, since what is not
+        committed is delivered twice after a crash, but never for more than `COMMIT_SHARE` of a core.
         """
-        pause_s = self._settings.commit_interval_s
+        clock, interval_s = self._parts.clock, self._settings.commit_interval_s
         while True:
-            await asyncio.sleep(pause_s)
-            walked = 0
-            for keeper in list(self._keepers.values()):
-                if keeper.is_due(self._parts.clock.monotonic()):
-                    walked += 1
-                    await self._settle_safely(keeper)
-            pause_s = max(self._settings.commit_interval_s, walked * COMMIT_COST_S / COMMIT_SHARE)
-            if self._parts.clock.monotonic() - self._topics_checked_at >= self._settings.topic_check_s:
+            groups = self._rounds.take(clock.monotonic(), SETTLE_AT_ONCE)
+            if groups:
+                async with self._turn:
+                    await asyncio.gather(*map(self._settle_safely, groups))
+            rest_s = len(groups) * COMMIT_COST_S / COMMIT_SHARE
+            if self._rounds.next_due > clock.monotonic():
+                rest_s = max(rest_s, interval_s)
+            await asyncio.sleep(rest_s)
+            if clock.monotonic() - self._topics_checked_at >= self._settings.topic_check_s:
                 await self._check_topics()
 
-    async def _settle_safely(self, keeper: RunKeeper) -> None:
+    async def _settle_safely(self, group: str) -> None:
         """An error leaves the pointers as they were: what is finished is still known, and the next walk tries again."""
+        keeper = self._keepers.get(group)
+        if keeper is None:
+            self._rounds.forget(group)
+            return
+        moved = keeper.run.changed
         try:
-            async with self._turn:
-                await self._settle_one(keeper)
+            await self._settle_one(keeper)
         except TopicRecreated as error:
             self._stop_run(keeper.reading, "blocked", f"{error.code}: {error}")
         except PipelineError as error:
             self._parts.hooks.on_consumer_error(error)
             # What it was to begin afresh with, and could not, is taken up by the next look at what should run.
             self._dirty.set()
+        again_s = min(self._settings.check_s, FOLLOW_UP_S) if moved else self._settings.check_s
+        self._look_again(keeper, again_s)
+
+    def _look_again(self, keeper: RunKeeper, again_s: float) -> None:
+        self._rounds.settled(keeper.reading.group, self._parts.clock.monotonic(), again_s)
+        if keeper.run.changed:
+            self._rounds.changed(keeper.reading.group)
 
     async def _settle_one(self, keeper: RunKeeper) -> None:
-        if self._keepers.get(keeper.reading.group) is not keeper:
-            return
         missing = await keeper.settle()
         self._publish_positions(keeper)
         if missing:
@@ -317,4 +363,4 @@ class Worker:
 
 def _fits(keeper: RunKeeper, reading: Reading | None) -> bool:
     """Whether what runs is what should."""
-    return reading is not None and reading.row == keeper.reading.row
+    return reading is not None and (reading is keeper.reading or reading.row == keeper.reading.row)
