@@ -112,7 +112,11 @@ class EmbeddedKafka:
         return lock
 
     def _ready_log_dir(self, logs: Path) -> None:
-        format_log_dir(logs)
+        member = self._settings.member
+        if member is None:
+            format_log_dir(logs)
+        else:
+            format_log_dir(logs, node_id=member.node_id, cluster_id=member.cluster_id)
         if what := damage(logs):
             raise EmbeddedError(
                 f"{self._settings.data_dir} is damaged: {what}; move it away to start with an empty one"

@@ -61,11 +61,37 @@ ONE_NODE: Mapping[str, str] = {
 }
 
 
+# What a cluster has otherwise: three replicas of everything, two of which an append waits for; followers keep pace.
+THREE_NODES: Mapping[str, str] = {
+    "default.replication.factor": "3",
+    "min.insync.replicas": "2",
+    "offsets.topic.replication.factor": "3",
+    "transaction.state.log.replication.factor": "3",
+    "transaction.state.log.min.isr": "2",
+    "share.coordinator.state.topic.replication.factor": "3",
+    "share.coordinator.state.topic.min.isr": "2",
+    "metadata.max.idle.interval.ms": "500",
+    # A broker that was killed is missed soon, and a restarted one is led back to its partitions soon.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
+    "leader.imbalance.check.interval.seconds": "5",
+}
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a cluster of three. ``voters`` lists all controllers as Kafka wants them: ``1@host:port,…``."""
+
+    node_id: int
+    controller_port: int
+    voters: str
+    cluster_id: str
+
+
 class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One broker. ``port`` 0 takes a free one; ``fast`` starts sooner and computes slower (C1 compiler only).
 
     ``properties`` are Kafka broker settings that win over ours, except those that make the node what it is.
-    ``stop_timeout_s``: how long a SIGTERM may take before SIGKILL.
+    ``stop_timeout_s``: how long a SIGTERM may take before SIGKILL. ``member``: which node of a cluster it is, if any.
     """
 
     data_dir: Path
@@ -75,6 +101,7 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
     properties: Mapping[str, str] = {}
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 15.0
+    member: Member | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= PORT_MAX:
@@ -90,10 +117,16 @@ class EmbeddedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def server_properties(settings: EmbeddedSettings, port: int, controller_port: int) -> dict[str, str]:
-    """The broker's whole configuration for these two ports on the loopback address."""
+    """The broker's whole configuration for these two ports on the loopback address; a cluster's member has its own
+    controller port.
+    """
+    member = settings.member
+    if member is not None:
+        controller_port = member.controller_port
     return {
         **ONE_NODE,
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        **({} if member is None else {**THREE_NODES, "node.id": str(member.node_id)}),
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}" if member is None else member.voters,
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
         "log.dirs": str(settings.data_dir / "logs"),

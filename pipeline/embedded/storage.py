@@ -28,8 +28,8 @@ def new_id() -> str:
             return text
 
 
-def format_log_dir(logs: Path) -> None:
-    """Does nothing to a directory that is formatted already."""
+def format_log_dir(logs: Path, *, node_id: int = 1, cluster_id: str = "") -> None:
+    """Does nothing to a directory that is formatted already. ``cluster_id``: a new one where none is given."""
     meta = logs / "meta.properties"
     if meta.exists():
         return
@@ -37,7 +37,7 @@ def format_log_dir(logs: Path) -> None:
     checkpoint = resources.files("pipeline.embedded").joinpath("bootstrap.checkpoint").read_bytes()
     (logs / "bootstrap.checkpoint").write_bytes(checkpoint)
     part = logs / "meta.properties.part"
-    part.write_text(f"version=1\ncluster.id={new_id()}\nnode.id=1\ndirectory.id={new_id()}\n")
+    part.write_text(f"version=1\ncluster.id={cluster_id or new_id()}\nnode.id={node_id}\ndirectory.id={new_id()}\n")
     part.rename(meta)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.embedded.settings import EmbeddedSettings, properties_text, server_properties
+from pipeline.embedded.settings import EmbeddedSettings, Member, properties_text, server_properties
 from pipeline.errors import DeclarationInvalid
 
 HERE = Path("/data")
@@ -79,3 +79,12 @@ def _token(text: str, stop: str) -> tuple[str, str]:
             at += 2
     decoded = b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be", "surrogatepass")
     return decoded, text[at:]
+
+
+def test_a_member_of_a_cluster_has_its_own_identity_and_three_replicas() -> None:
+    member = Member(node_id=2, controller_port=7, voters="1@127.0.0.1:5,2@127.0.0.1:7", cluster_id="c")
+    properties = server_properties(EmbeddedSettings(data_dir=HERE, member=member), 9092, 9093)
+    assert properties["node.id"] == "2"
+    assert properties["controller.quorum.voters"] == member.voters
+    assert properties["listeners"] == "PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:7"
+    assert (properties["default.replication.factor"], properties["min.insync.replicas"]) == ("3", "2")

@@ -65,3 +65,9 @@ def test_partitions_without_a_metadata_log_are_damage(tmp_path: Path) -> None:
 def test_a_new_directory_is_fine(tmp_path: Path) -> None:
     format_log_dir(tmp_path)
     assert damage(tmp_path) is None
+
+
+def test_a_member_is_formatted_under_its_clusters_id(tmp_path: Path) -> None:
+    format_log_dir(tmp_path, node_id=3, cluster_id="given")
+    text = (tmp_path / "meta.properties").read_text()
+    assert "cluster.id=given\nnode.id=3\n" in text
