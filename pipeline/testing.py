@@ -23,10 +23,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from pipeline import verify
 from pipeline.embedded import EmbeddedKafka, EmbeddedSettings
 from pipeline.receiver import Received, Receiver, ReceiverSettings
 from pipeline.receiver.received import Headers
 from pipeline.signing import Signer, parse_v1_secret
+from pipeline.verify import HistoryWriter
+from pipeline.webhookid import id_parts
 
 __all__ = ["Received", "ReceiverSettings", "WebhookReceiver", "local_kafka", "signed_headers"]
 
@@ -52,12 +55,15 @@ class WebhookReceiver(Receiver):
     """A receiver on loopback for the length of an ``async with`` block.
 
     ``history`` holds every attempt, ``deliveries`` those that verified and were answered 2xx. `fail_for`, ``settings``
-    (poison ids, delays) and `trust` may be used at any time.
+    (poison ids, delays) and `trust` may be used at any time. ``record``: every answer is written there, before it is
+    given, for `pipeline verify`.
     """
 
-    def __init__(self, *secrets: str, settings: ReceiverSettings | None = None) -> None:
+    def __init__(
+        self, *secrets: str, settings: ReceiverSettings | None = None, record: HistoryWriter | None = None
+    ) -> None:
         super().__init__(secrets, settings=settings)
-        self._news = asyncio.Event()
+        self._news, self._record = asyncio.Event(), record
 
     @property
     def deliveries(self) -> list[Received]:
@@ -79,8 +85,14 @@ class WebhookReceiver(Receiver):
 
     def answer(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, bytes]:
         answered = super().answer(method, path, headers, body)
+        if self._record is not None and method in ("POST", "PUT") and id_parts(self.history[-1].id) is not None:
+            self._write_down(self._record, self.history[-1])
         self._news.set()
         return answered
+
+    @staticmethod
+    def _write_down(record: HistoryWriter, one: Received) -> None:
+        record.write(verify.Received(at=record.now(), by=record.by, id=one.id, status=one.status, key=one.key))
 
     async def __aenter__(self) -> Self:
         await self.start()
