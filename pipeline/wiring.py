@@ -32,13 +32,15 @@ from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
 from pipeline.publish import Publisher
 from pipeline.pull import CursorKeeper, KeeperSettings, NamedCursors, Reader, Rendering
-from pipeline.push import ackmaps, attempts, audit
+from pipeline.push import ackmaps, attempts, audit, lookout
 from pipeline.push.ackmaps import ACKMAPS_CONFIG
 from pipeline.push.attempt_search import Attempts
 from pipeline.push.audit import Audit
+from pipeline.push.clock import SYSTEM_CLOCK
 from pipeline.push.facts import RecordFacts
 from pipeline.push.happenings import EVENTS_CONFIG, Happenings, topics_by
 from pipeline.push.history import offsets_and_producer, recorded
+from pipeline.push.lookout import Lookout
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.push.senders import make_sender
@@ -294,7 +296,16 @@ class Node:
         make = make_sender if self._history is None else recorded(make_sender, self._history)
         self.worker = Worker(self.worker_parts, named_instance(self.settings.bridge), sender_of=make)
         await self.worker.start()
+        self._watch(self.worker)
         return self.worker
+
+    def _watch(self, worker: Worker) -> None:
+        """Look after the worker's runs for those who ask how they are."""
+        looks = lookout.Parts(self.view, self.admin, self.hooks, self.happenings, SYSTEM_CLOCK)
+        watching = Lookout(looks, lambda: worker.keepers, self.settings.bridge.lag_check_s)
+        watching.start()
+        self._undo.push_async_callback(watching.stop)
+        self.metrics.watch(watching.run_states, watching.place_states)
 
     def gateway_app(self) -> Callable[..., object]:
         """The HTTP surface over this node, as ASGI."""

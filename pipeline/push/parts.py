@@ -34,10 +34,12 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     ``instance`` names this worker in pointers and audit records, by letters, digits, ``-`` and ``_``; empty: host name
     and process id. ``static``: join as a static member of that name, which must be given then and be no other worker's:
     restarted, it has its partitions back at once. ``take_records_max``: records taken from the log
-    view at a time. ``held_bytes_max``, ``positions_max``: see `CoreSettings`; per run. ``touch_s``: an unchanged
+    view at a time. ``held_bytes_max``, ``positions_max``, ``fetches_max``: see `CoreSettings`; per
+    run. ``touch_s``: an unchanged
     pointer is committed again after this long, so that the broker does not expire it. ``check_s``: pointers of idle
     runs are read back this often, so that a tool's reset is honoured within 10 s. ``topic_check_s``: how often to look
-    whether a topic was deleted and made again. ``no_waiting``: for tests; retries and an open breaker wait no time.
+    whether a topic was deleted and made again. ``lag_check_s``: how often to look how far runs are behind and how near
+    retention is. ``no_waiting``: for tests; retries and an open breaker wait no time.
     ``history_file``: attempts, dead letters and commits are written there for `pipeline verify`; empty: nowhere.
     """
 
@@ -49,11 +51,13 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     commit_interval_s: float = 0.1
     check_s: float = 5.0
     topic_check_s: float = 10.0
+    lag_check_s: float = 15.0
     touch_s: float = 60.0
     record_attempts: bool = True
     take_records_max: int = 500
     held_bytes_max: int = 8 * 1024 * 1024
     positions_max: int = 100_000
+    fetches_max: int = 256
     slow_after_s: float = 1.0
     no_waiting: bool = False
     history_file: str = ""
@@ -70,10 +74,10 @@ class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise DeclarationInvalid(
                 "bridge.drain_s", self.drain_s, f"0 to less than session_timeout_s - {RENEW_S:g} seconds"
             )
-        for name in ("commit_interval_s", "check_s", "topic_check_s", "touch_s", "slow_after_s"):
+        for name in ("commit_interval_s", "check_s", "topic_check_s", "lag_check_s", "touch_s", "slow_after_s"):
             if not 0 < getattr(self, name) <= 86_400:
                 raise DeclarationInvalid(f"bridge.{name}", getattr(self, name), "more than 0, at most 86400 seconds")
-        for name in ("take_records_max", "held_bytes_max", "positions_max"):
+        for name in ("take_records_max", "held_bytes_max", "positions_max", "fetches_max"):
             if getattr(self, name) < 1:
                 raise DeclarationInvalid(f"bridge.{name}", getattr(self, name), "1 or more")
 

@@ -90,7 +90,8 @@ class Run:
             later=self._loop.call_later,
             clock=parts.clock,
         )
-        self._on_attempt = parts.hooks.on_attempt
+        self._met, self._spanned = parts.hooks.meter(reading.group), parts.hooks.span_maker(reading.group)
+        self._wall_offset = wall_minus_monotonic(parts.clock)
         self._as_it_lies = not reading.redrives
         self._reject_status = frozenset(reading.spec.retry.reject_status)
         self._pump_due = False
@@ -181,11 +182,14 @@ class Run:
 
     def _work(self) -> None:
         now = self._clock.monotonic()
+        self._wall_offset = self._clock.wall() - now
         self.core.tick(now)
         self.intake.take(self._settings.take_records_max)
         if self._may_act(now):
             actions = self.core.actions(now)
             self._send_all(actions.sends)
+            for lane in actions.fetches:
+                self._spawn(self._fetch(lane))
             for lane in actions.buries:
                 self._spawn(self._bury(lane))
             for lane in actions.holds:
@@ -250,6 +254,15 @@ class Run:
             sent = head if self._as_it_lies else self.reading.delivery(head)
             self._sender.send(sent, lane.attempts + 1, self._done, lane)
 
+    async def _fetch(self, lane: Lane) -> None:
+        """Read the lane's payload again, so that it can stand in line."""
+        try:
+            await self._read_again(lane)
+        except PipelineError as error:
+            self._parts.hooks.on_consumer_error(error)
+            self.core.unread(lane, self._clock.monotonic())
+        self.wake()
+
     async def _read_and_send(self, lane: Lane) -> None:
         """Nothing here says anything of the endpoint, so it is no failed attempt: it waits until it can be one."""
         while lane.part.live:
@@ -287,12 +300,17 @@ class Run:
         attempt, head = lane.attempts + 1, lane.head
         if type(result) is Reply and 200 <= result.status < 300:
             status, verdict = result.status, DELIVERED
+            age_s = 0.0 if isinstance(head, int) else now + self._wall_offset - head.timestamp_ms / 1000
+            # A producer's clock may be ahead of ours; a negative age would mean that it was not delivered.
+            self._met(status, result.elapsed_s, age_s if age_s > 0.0 else 0.0)
             self.core.succeeded(lane, now)
         else:
             status = result.status if isinstance(result, Reply) else 0
             verdict = verdict_of(result, self._reject_status, self._clock.wall())
+            self._met(status, result.elapsed_s, -1.0)
             self.core.failed(lane, verdict, now, self._clock.draw())
-        self._on_attempt(self.reading.group, status, result.elapsed_s)
+        if self._spanned is not None and not isinstance(head, int):
+            self._spanned(head.headers, attempt, status, result.elapsed_s)
         if self._settings.record_attempts and not isinstance(head, int):
             sent = head if self._as_it_lies else self.reading.delivery(head)
             self._attempts.write(sent, attempt, status, verdict, result.elapsed_s)
@@ -384,6 +402,7 @@ def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
             rate_per_s=rate,
         ),
         held_bytes_max=settings.held_bytes_max,
+        fetches_max=settings.fetches_max,
         positions_max=settings.positions_max,
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from pipeline.delivery.census import census_of
 from pipeline.errors import PipelineError
 from pipeline.faces import What
+from pipeline.hooks import RunState
 from pipeline.names import state_topic_of
 from pipeline.push import ackmaps, audit
 from pipeline.push.ackmaps import AckMaps
@@ -97,6 +99,25 @@ class RunKeeper:
         for place in places:
             self.run.forget(place)
             self._committer.forget(place)
+
+    def state(self) -> RunState:
+        """How the run stands now."""
+        core = self.run.core
+        counted = census_of(core)
+        return RunState(
+            self.reading.group,
+            counted.in_flight,
+            counted.waiting,
+            counted.held,
+            core.held_bytes,
+            core.breaker.state.value,
+        )
+
+    def pointers(self) -> dict[Place, int]:
+        """Committed offsets of a live run; a bounded one's group has no lag that would mean anything."""
+        if self.reading.run is not None:
+            return {}
+        return {place: pointer.offset for place, pointer in self.keeper.last.items()}
 
     def is_due(self, now: float) -> bool:
         return self._committer.is_due(now)

@@ -119,6 +119,11 @@ class Worker:
         """Whether the tasks and the membership thread are at work."""
         return self.membership.is_alive() and not any(task.done() for task in self._tasks)
 
+    @property
+    def keepers(self) -> Mapping[str, RunKeeper]:
+        """What runs here, by group; it changes as we go."""
+        return self._keepers
+
     def status(self) -> list[dict[str, object]]:
         """What runs here, one entry per run: group, partitions, in flight, breaker."""
         return [

@@ -11,12 +11,12 @@ import structlog
 
 from pipeline.errors import BrokerUnavailable
 from pipeline.hooks import Hooks
-from pipeline.telemetry.logs import DIFFERENT_ERRORS_MAX, LoggingHooks, configure_logs
+from pipeline.telemetry.logs import DIFFERENT_ERRORS_MAX, LINES_MAX, LINES_S, LoggingHooks, configure_logs
 from tests.fakes.bridge import NotingHooks
 
 MOMENTS = [name for name, _ in inspect.getmembers(Hooks, inspect.isfunction) if name.startswith("on_")]
 # Of every record, attempt or commit: these are counted, never logged.
-MANY_A_SECOND = {"on_attempt", "on_appended", "on_view_bytes", "on_committed"}
+MANY_A_SECOND = {"on_attempt", "on_appended", "on_view_bytes", "on_committed", "on_connection"}
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +84,26 @@ def test_an_error_said_again_and_again_is_logged_at_powers_of_two(capsys: pytest
         hooks.on_consumer_error(BrokerUnavailable("no answer"))
     times = [json.loads(line)["times"] for line in capsys.readouterr().err.splitlines()]
     assert times == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+
+
+def test_a_flood_is_a_few_lines_and_a_count(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("json")
+    clock = [0.0]
+    hooks = LoggingHooks(Hooks(), clock=lambda: clock[0])
+    for _ in range(500):
+        hooks.on_buried("app.a", "exhausted")
+    hooks.on_buried("app.b", "exhausted")
+    clock[0] = LINES_S
+    hooks.on_buried("app.a", "exhausted")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["run"] for line in lines] == [*["app.a"] * LINES_MAX, "app.b", "app.a"]
+    assert lines[-1]["times"] == 500 - LINES_MAX + 1
+
+
+def test_what_comes_per_record_goes_straight_to_the_inner_hooks() -> None:
+    inner = Hooks()
+    hooks = LoggingHooks(inner)
+    assert (hooks.meter, hooks.span_maker) == (inner.meter, inner.span_maker)
 
 
 def test_what_is_remembered_of_errors_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
