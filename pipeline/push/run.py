@@ -222,11 +222,16 @@ class Run:
             due = now + 0.2
         if due is None:
             return
-        if self._timer is not None and not self._timer.cancelled() and now <= self._timer.when() <= due + 0.005:
-            return
         if self._timer is not None:
+            if self._timer.when() <= due + 0.005:
+                return
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._loop.time() + max(due - now, 0.001), self.wake)
+        self._timer = self._loop.call_at(self._loop.time() + max(due - now, 0.001), self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        # A timer may fire a little early by the clock that the core goes by: it stands no more, whatever that says.
+        self._timer = None
+        self.wake()
 
     # -- attempts ----------------------------------------------------------------------------------------------------
 
