@@ -1,0 +1,99 @@
+"""A scene of a fault: three brokers, bridges as processes, a verifying receiver, and a history by each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+from confluent_kafka.cimpl import NewTopic
+
+from pipeline.receiver import ReceiverSettings
+from pipeline.testing import WebhookReceiver
+from pipeline.verify import HistoryWriter, Incident, Verified, check, read_history
+from pipeline.webhookid import id_prefix
+from tests.e2e.rig import Rig, until
+from tests.faults.load import Load
+
+PARTITIONS, KEYS, EVENTS, RATE_PER_S = 6, 100, 10_000, 1500
+IN_FLIGHT, ANSWER_S = 32, 0.004
+# At a kill: what is in flight, and what ended since the last commit (every 0.1 s, and a walk) at the greatest pace.
+KILL = IN_FLIGHT + int(IN_FLIGHT / ANSWER_S * 0.3)
+DONE_S = 60.0
+
+
+class Scene:
+    """Made by `staged`. ``tell`` an incident, then do it."""
+
+    def __init__(self, rig: Rig, receiver: WebhookReceiver, load: Load, history: HistoryWriter) -> None:
+        self.rig, self._receiver, self.load, self._history = rig, receiver, load, history
+
+    def tell(self, name: str, duplicates_max: int = 0) -> None:
+        self._history.write(Incident(at=self._history.now(), name=name, duplicates_max=duplicates_max))
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of everything delivered."""
+        return {one.id for one in self._receiver.deliveries}
+
+    async def delivered(self, events: int) -> None:
+        async def enough() -> bool:
+            return self._receiver.statuses[204] >= events
+
+        await until(enough, DONE_S, f"{events} deliveries; there are {dict(self._receiver.statuses)}")
+
+    @contextlib.contextmanager
+    def bridge(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A bridge process; drained at the end of the block if it still runs."""
+        with self.rig.bridge() as process:
+            yield process
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(20) == 0
+
+    async def leave(self, process: subprocess.Popen[bytes]) -> None:
+        """SIGTERM, and wait until it has drained."""
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 20) == 0
+
+    async def settled(self) -> None:
+        """Everything was appended, delivered and committed."""
+        await asyncio.to_thread(self.load.join, DONE_S)
+        assert self.load.appended == EVENTS
+
+        async def all_came() -> bool:
+            return len(self.ids) >= EVENTS
+
+        await until(all_came, DONE_S, f"{EVENTS} events delivered")
+        await self.rig.until_lag_0("hook", DONE_S)
+
+    def verified(self) -> Verified:
+        files = sorted(self.rig.folder.glob("*.jsonl"))
+        return check(line for file in files for line in read_history(file))
+
+
+@contextlib.asynccontextmanager
+async def staged(folder: Path, servers: str, topic: str, brokers_wait: Callable[[], None]) -> AsyncIterator[Scene]:
+    """Topic, subscription and receiver stand; events begin to come."""
+    brokers_wait()
+    rig = Rig(folder, servers, topic[-20:].strip("-"), history_file='"worker.jsonl"')
+    admin = rig.admin
+    admin.create_topics([NewTopic(topic, PARTITIONS, 3)])[topic].result(20)
+    history = HistoryWriter(folder / "producer.jsonl", "producer")
+    heard = HistoryWriter(folder / "receiver.jsonl", "receiver")
+    settings = ReceiverSettings(delay_s=ANSWER_S, history_max=EVENTS * 2)
+    async with WebhookReceiver(settings=settings, record=heard) as receiver:
+        async with rig.node() as node:
+            declared = {"topics": [topic], "start": "earliest", "endpoint": {"url": receiver.url}}
+            outcome = await node.subscriptions.put("hook", {**declared, "in_flight_max": IN_FLIGHT})
+            assert outcome.shown.secret is not None
+            receiver.trust(outcome.shown.secret)
+            prefix = id_prefix((await node.catalog.get(topic)).topic_id)
+        load = Load(servers, topic, prefix, history, events=EVENTS, rate_per_s=RATE_PER_S, keys=KEYS)
+        load.start()
+        yield Scene(rig, receiver, load, history)
+    history.close()
+    heard.close()

@@ -1,0 +1,111 @@
+"""Faults under load on three brokers, each judged by the checker over the histories of producer, worker, receiver."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.embedded import EmbeddedCluster
+from pipeline.verify import Verified
+from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, Scene, staged
+
+pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(150)]
+Judge = Callable[[Verified], None]
+
+
+@pytest.fixture
+async def scene(folder: Path, cluster: EmbeddedCluster, topic_name: str) -> AsyncIterator[Scene]:
+    async with staged(folder, cluster.bootstrap_servers, topic_name, cluster.start_blocking) as made:
+        yield made
+
+
+async def test_worker_kill_9(scene: Scene, judged: Judge) -> None:
+    with scene.bridge() as process:
+        await scene.delivered(EVENTS // 4)
+        scene.tell("kill -9", KILL)
+        process.kill()
+        with scene.bridge():
+            await scene.settled()
+    judged(scene.verified())
+
+
+async def test_worker_frozen_past_its_session(scene: Scene, judged: Judge) -> None:
+    """SIGSTOP; another worker delivers the rest; SIGCONT. What the frozen one had handed to its event loop leaves."""
+    with scene.bridge() as frozen:
+        await scene.delivered(EVENTS // 4)
+        scene.tell("SIGSTOP", KILL + IN_FLIGHT)
+        frozen.send_signal(signal.SIGSTOP)
+        with scene.bridge():
+            await scene.settled()
+            frozen.send_signal(signal.SIGCONT)
+            await asyncio.sleep(2.0)
+    judged(scene.verified())
+
+
+async def test_broker_restarted(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
+    """A clean stop and start of each in turn."""
+    with scene.bridge():
+        await scene.delivered(EVENTS // 10)
+        for number in range(3):
+            scene.tell(f"broker {number} restarted", IN_FLIGHT)
+            await asyncio.to_thread(cluster.restart, number)
+        await scene.settled()
+    judged(scene.verified())
+
+
+async def test_broker_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
+    """One of three, which leads a third of the partitions and may coordinate the groups; back at the end."""
+    with scene.bridge():
+        await scene.delivered(EVENTS // 4)
+        scene.tell("broker kill -9", IN_FLIGHT)
+        await asyncio.to_thread(cluster.kill, 0)
+        await scene.settled()
+        await asyncio.to_thread(cluster.restart, 0)
+    judged(scene.verified())
+
+
+async def test_rebalance_storm(scene: Scene, judged: Judge) -> None:
+    """Members come and go every second or two, cleanly: nothing is delivered twice."""
+    with scene.bridge():
+        await scene.delivered(EVENTS // 10)
+        for number in range(3):
+            scene.tell(f"member {number} comes and goes")
+            with scene.bridge() as visitor:
+                await asyncio.sleep(2.5)
+                await scene.leave(visitor)
+        await scene.settled()
+    judged(scene.verified())
+
+
+async def test_rolling_restart(scene: Scene, judged: Judge) -> None:
+    """Two workers, each replaced in turn under load: nothing is delivered twice."""
+    with scene.bridge() as first, scene.bridge() as second:
+        await scene.delivered(EVENTS // 4)
+        scene.tell("first worker replaced")
+        await scene.leave(first)
+        with scene.bridge():
+            await scene.delivered(EVENTS // 2)
+            scene.tell("second worker replaced")
+            await scene.leave(second)
+            with scene.bridge():
+                await scene.settled()
+    judged(scene.verified())
+
+
+async def test_workers_join_and_leave(scene: Scene, judged: Judge) -> None:
+    with scene.bridge() as first:
+        await scene.delivered(EVENTS // 10)
+        scene.tell("second joins")
+        with scene.bridge():
+            await scene.delivered(EVENTS // 3)
+            scene.tell("third joins")
+            with scene.bridge():
+                await scene.delivered(EVENTS // 2)
+                scene.tell("first leaves")
+                await scene.leave(first)
+                await scene.settled()
+    judged(scene.verified())
