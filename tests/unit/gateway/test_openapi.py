@@ -12,11 +12,13 @@ from starlette.routing import Route
 
 from pipeline.gateway import build_app
 from pipeline.gateway.cursors import CommitBody
+from pipeline.gateway.dead_letters import DiscardBody, EditBody
 from pipeline.gateway.openapi import document
 from pipeline.gateway.problems import MEANINGS
 from pipeline.gateway.runs import RedriveBody, ReplayBody, SelectBody
 from pipeline.pull import CursorSpec, ReaderSettings
 from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription
+from pipeline.subscriptions import ResetAsked
 from tests.fakes.house import GatewayHouse
 
 DOCUMENT: dict[str, Any] = json.loads(document())
@@ -69,7 +71,7 @@ def test_bodies_have_the_members_of_their_values() -> None:
     declared = SCHEMAS["SubscriptionDeclaration"]["properties"]
     pairs: list[tuple[dict[str, Any], type[msgspec.Struct]]] = [
         (declared, Subscription),
-        (declared["endpoint"]["properties"], Endpoint),
+        (SCHEMAS["Endpoint"]["properties"], Endpoint),
         (declared["signing"]["properties"], Signing),
         (declared["retry"]["properties"], RetryPolicy),
         (declared["batch"]["properties"], Batch),
@@ -77,7 +79,10 @@ def test_bodies_have_the_members_of_their_values() -> None:
         (SCHEMAS["Commit"]["properties"], CommitBody),
         (SCHEMAS["ReplayAsked"]["properties"], ReplayBody),
         (SCHEMAS["RedriveAsked"]["properties"], RedriveBody),
-        (SCHEMAS["RedriveAsked"]["properties"]["select"]["properties"], SelectBody),
+        (SCHEMAS["LetterSelection"]["properties"], SelectBody),
+        (SCHEMAS["DiscardAsked"]["properties"], DiscardBody),
+        (SCHEMAS["EditAsked"]["properties"], EditBody),
+        (SCHEMAS["ResetAsked"]["properties"], ResetAsked),
     ]
     for described, value in pairs:
         assert set(described) == {field.encode_name for field in msgspec.structs.fields(value)}, value
