@@ -125,11 +125,14 @@ class Worker:
         return self._keepers
 
     def status(self) -> list[dict[str, object]]:
-        """What runs here, one entry per run: group, partitions, in flight, breaker."""
+        """What runs here, one entry per run: group, partitions (and how many of them are read together with other
+        runs), in flight, breaker.
+        """
         return [
             {
                 "group": keeper.reading.group,
                 "partitions": sorted(f"{topic}/{number}" for topic, number in keeper.places),
+                "shared": keeper.run.intake.shared,
                 "in_flight": len(keeper.run.core.limiter.in_flight) + len(keeper.run.core.limiter.slow),
                 "settled": keeper.run.core.settled,
                 "breaker": keeper.run.core.breaker.state.value,
