@@ -16,6 +16,7 @@ from pipeline.names import check_topic_name
 
 T = TypeVar("T")
 
+_INTEGERS_DEPTH = 8
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=[,;]|$)", re.IGNORECASE)
 
 
@@ -125,7 +126,21 @@ async def json_object_of(request: Request, limit: BodyLimit) -> dict[str, Any]:
         raise FormatUnreadable("body", f"{len(body)} bytes", f"JSON ({error})") from None
     if not isinstance(parsed, dict):
         raise FormatUnreadable("body", f"{len(body)} bytes", "a JSON object")
-    return parsed
+    whole: dict[str, Any] = _with_integers(parsed, _INTEGERS_DEPTH)
+    return whole
+
+
+def _with_integers(value: Any, depth: int) -> Any:
+    """JSON knows one kind of number: ``5.0`` is the integer 5 (JSON Schema 2020-12 §6.1.1), wherever one is asked for.
+    Members deeper than any resource has are left alone.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if depth and isinstance(value, dict):
+        return {key: _with_integers(inner, depth - 1) for key, inner in value.items()}
+    if depth and isinstance(value, list):
+        return [_with_integers(inner, depth - 1) for inner in value]
+    return value
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
