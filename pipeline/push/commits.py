@@ -111,7 +111,8 @@ class Committer:
                 attempts={at: (count, int(first + wall)) for at, (count, first) in attempts.items()},
             )
             stood_s = now - self._committed_at.get(place, 0.0)
-            if _differs(pointer, last) or place in overwritten or stood_s >= self._settings.touch_s:
+            owes = place in overwritten or self.keeper.owes_spill(place) or stood_s >= self._settings.touch_s
+            if owes or _differs(pointer, last):
                 out[place] = pointer
         return out
 

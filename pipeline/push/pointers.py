@@ -103,6 +103,14 @@ class Spills(Protocol):
     def drop(self, group: str, place: Place, /) -> None: ...
 
 
+class Spilled(NamedTuple):
+    """Where the latest spill of a partition lies, when it was written, and whether it knows all that was committed."""
+
+    at: int
+    written_s: float
+    is_whole: bool
+
+
 class PointerKeeper:
     """Loads, claims and commits the pointers of ``group`` as worker ``owner``.
 
@@ -125,9 +133,9 @@ class PointerKeeper:
         self._offsets, self.group, self.owner, self._grows = offsets, group, owner, grows
         self._spills, self._now, self._on_error = spills, now, on_error
         self.last: dict[Place, Pointer] = {}
-        # Topic -> how many partitions are known to have pointers; place -> its latest spill, and when it was written.
+        # Topic -> how many partitions are known to have pointers.
         self._counted: dict[str, int] = {}
-        self._spilled: dict[Place, tuple[int, float]] = {}
+        self._spilled: dict[Place, Spilled] = {}
 
     async def load(self, places: list[Place], partition_counts: Mapping[str, int], now_ms: int) -> Loaded:
         """Read the pointers of ``places`` and write them back under a new epoch, so that a stale worker can tell.
@@ -219,17 +227,27 @@ class PointerKeeper:
         partitions = self._counted.get(place[0], 0)
         return msgspec.structs.replace(pointer, spilled_at=spilled_at, partitions=partitions)
 
+    def spill_afresh(self) -> None:
+        """The next commit may be the last: what it names shall know everything."""
+        self._spilled = {place: spilled._replace(written_s=-SPILL_S) for place, spilled in self._spilled.items()}
+
+    def owes_spill(self, place: Place) -> bool:
+        """Whether what is committed names a spill that knows less than it might, and it is time for another."""
+        spilled = self._spilled.get(place)
+        return spilled is not None and not spilled.is_whole and self._now() - spilled.written_s >= SPILL_S
+
     async def _spill(self, place: Place, pointer: Pointer, spills: Spills) -> int | None:
         """Where the latest spill lies, written anew when it is `SPILL_S` old: an older one knows less, no more."""
         latest, now = self._spilled.get(place), self._now()
-        if latest is not None and now - latest[1] < SPILL_S:
-            return latest[0]
+        if latest is not None and now - latest.written_s < SPILL_S:
+            self._spilled[place] = latest._replace(is_whole=False)
+            return latest.at
         try:
             at = await spills.write(self.group, place, spill_of(pointer))
         except PipelineError as error:
             self._on_error(error)
-            return None if latest is None else latest[0]
-        self._spilled[place] = (at, now)
+            return None if latest is None else latest.at
+        self._spilled[place] = Spilled(at, now, is_whole=True)
         return at
 
     def epoch_of(self, place: Place) -> int:

@@ -89,6 +89,7 @@ class RunKeeper:
         if not going:
             return
         await self.run.drain(going, drain_s)
+        self.keeper.spill_afresh()
         try:
             await self._settle()
         finally:

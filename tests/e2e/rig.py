@@ -122,15 +122,19 @@ class Rig:
 
     async def table_lines(self, table: str, count: int = 1, **facts: object) -> list[dict[str, Any]]:
         """Lines of our own topic ``table`` (audit, attempts) with these ``facts``, once there are ``count``."""
+        return await self.lines(state_topic_of(self.namespace, table), count, **facts)
+
+    async def lines(self, topic: str, count: int = 1, /, **facts: object) -> list[dict[str, Any]]:
+        """JSON lines of ``topic``, as `table_lines`."""
         found: list[dict[str, Any]] = []
 
         async def enough() -> bool:
-            messages = await asyncio.to_thread(self.records, state_topic_of(self.namespace, table))
+            messages = await asyncio.to_thread(self.records, topic)
             lines = [json.loads(line) for message in messages for line in (message.value() or b"").split(b"\n")]
             found[:] = [line for line in lines if facts.items() <= line.items()]
             return len(found) >= count
 
-        await until(enough, 15, f"{count} lines of {facts} in {table}")
+        await until(enough, 15, f"{count} lines of {facts} in {topic}")
         return found
 
     async def subscribe(self, name: str, **declared: Any) -> None:

@@ -196,6 +196,13 @@ async def test_spills_are_written_once_a_second_and_dropped_when_everything_fits
     for clock[0] in (0.0, 0.3, 0.9, 1.0):
         await keeper.commit({T0: large()})
     assert (len(spills.written), keeper.last[T0].spilled_at) == (2, 1)
+    assert not keeper.owes_spill(T0)
+    await keeper.commit({T0: large()})
+    assert not keeper.owes_spill(T0), "not yet"
+    keeper.spill_afresh()
+    assert keeper.owes_spill(T0)
+    await keeper.commit({T0: large()})
+    assert (len(spills.written), keeper.last[T0].spilled_at) == (3, 2), "the last one knows everything"
     assert spills.dropped == []
     await keeper.commit({T0: Pointer(epoch=NOW_MS, owner="w1", offset=10_002)})
     assert (keeper.last[T0].spilled_at, spills.dropped) == (None, [("g", T0)])
