@@ -11,7 +11,7 @@ from pipeline.cli.running import AsJson
 from pipeline.cli.show import safe, show_rows
 from pipeline.errors import DeclarationInvalid
 
-COLUMNS = ("history", "events", "lost", "out of order", "duplicates", "early commits", "recovery s")
+COLUMNS = ("history", "events", "lost", "out of order", "duplicates", "again", "early", "recovery s")
 
 
 def register(program: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def verify(
     as_json: AsJson = False,
 ) -> int:
     """Check histories for lost events, broken order, second deliveries beyond what the incidents allow, and commits
-    past unfinished work. Exit status 1 when something is found.
+    past unfinished work ("early"), attempts of what was committed ("again"). Exit status 1 when something is found.
     """
     import msgspec  # noqa: PLC0415 - keeps --help quick
 

@@ -24,21 +24,29 @@ IdOf = Callable[[str], str | None]
 
 
 class RecordedOffsets(GroupOffsets):
-    """Writes every commit down before it is made. ``topic_id`` gives a topic's id, None where it is not known."""
+    """Writes every commit down before it is made and when it is. ``topic_id`` gives a topic's id, None where it is not
+    known.
+    """
 
     def __init__(self, settings: KafkaSettings, history: HistoryWriter, topic_id: IdOf) -> None:
         super().__init__(settings)
         self._written, self._topic_id = history, topic_id
 
     async def commit(self, group: str, offsets: Offsets) -> None:
+        self._write(offsets, acknowledged=False)
+        await super().commit(group, offsets)
+        self._write(offsets, acknowledged=True)
+
+    def _write(self, offsets: Offsets, *, acknowledged: bool) -> None:
         history = self._written
         for (topic, partition), (offset, _) in offsets.items():
             if (found := self._topic_id(topic)) is not None:
+                prefix = id_prefix(found)
                 line = Committed(
-                    at=history.now(), by=history.by, topic=id_prefix(found), partition=partition, offset=offset
-                )
+                    at=history.now(), by=history.by, topic=prefix, partition=partition, offset=offset,
+                    acknowledged=acknowledged,
+                )  # fmt: skip
                 history.write(line)
-        await super().commit(group, offsets)
 
 
 class RecordedProducer(Producer):
@@ -52,7 +60,7 @@ class RecordedProducer(Producer):
         self, topic: str, *, key: bytes | None, value: bytes | None, headers: Headers = (), partition: int | None = None
     ) -> Position:
         position = await super().append(topic, key=key, value=value, headers=headers, partition=partition)
-        origin = _origin(Record(*position, 0, key, value, headers))
+        origin = origin_of(Record(*position, 0, key, value, headers))
         if origin is not None and (found := self._topic_id(origin.topic)) is not None:
             name = f"{id_prefix(found)}{origin.partition}_{origin.offset}"
             history = self._written
@@ -107,7 +115,7 @@ def offsets_and_producer(
     return RecordedOffsets(kafka, history, topic_id), RecordedProducer(kafka, hooks, history, topic_id)
 
 
-def _origin(record: Record) -> Position | None:
+def origin_of(record: Record) -> Position | None:
     """The position of the event that ``record`` is the dead letter of; None when it is none."""
     try:
         return unwrap(record).origin

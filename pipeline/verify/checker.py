@@ -2,8 +2,9 @@
 
 Lost: an appended event neither answered 2xx nor buried. Out of order: the first success (or burial) of an event after
 that of a later one of its key. Duplicates: successes beyond the first, more of them in all than the incidents allow.
-Commit past unfinished: a commit written before everything below it was finished. Stray: received, and appended by
-nobody, in a history whose producer was sure of every append.
+Commit past unfinished: a commit written before everything below it was finished. Sent again: an attempt begun below
+what was committed and acknowledged by then; whatever the incidents allow, that is never needed. Stray: received, and
+appended by nobody, in a history whose producer was sure of every append.
 
 Lines are compared by their times, so all writers need one clock: one machine's, or clocks closer than ``skew_s``.
 """
@@ -18,7 +19,7 @@ from math import inf
 import msgspec
 
 from pipeline.errors import FormatUnreadable
-from pipeline.verify.lines import Appended, Buried, Committed, Incident, Line, Received, Unsure
+from pipeline.verify.lines import Appended, Buried, Committed, Incident, Line, Received, Sent, Unsure
 from pipeline.webhookid import id_parts
 
 Partition = tuple[str, int]
@@ -38,6 +39,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     duplicates_max: int
     commits_past_unfinished: int
+    sent_again: int
     strays: int
     incidents: int
     recovery_s: float | None
@@ -75,6 +77,7 @@ def check(lines: Iterable[Line], *, skew_s: float = 0.0) -> Verified:
     if duplicates > duplicates_max:
         found.append(f"duplicates: {duplicates}, and {duplicates_max} were to be expected")
     early = _early_commits(ordered, appended, skew_s)
+    again = _sent_again(ordered, skew_s)
     strays = [name for name, event in events.items() if event.appended_at == inf]
     if not any(isinstance(line, Unsure) for line in ordered):
         found += [f"stray: {name} was appended by nobody" for name in strays]
@@ -87,10 +90,11 @@ def check(lines: Iterable[Line], *, skew_s: float = 0.0) -> Verified:
         duplicates=duplicates,
         duplicates_max=duplicates_max,
         commits_past_unfinished=len(early),
+        sent_again=len(again),
         strays=len(strays),
         incidents=len(incidents),
         recovery_s=max((_recovery_s(incident.at, appended) for incident in incidents), default=None),
-        findings=tuple((found + early)[:FINDINGS_MAX]),
+        findings=tuple((found + early + again)[:FINDINGS_MAX]),
     )
 
 
@@ -132,12 +136,26 @@ def _early_commits(ordered: list[Line], appended: list[_Event], skew_s: float) -
         through[event.partition].append(max(last, (event.finished_at, event.offset)))
     found = []
     for line in ordered:
-        if not isinstance(line, Committed):
+        if not isinstance(line, Committed) or line.acknowledged:
             continue
         place = (line.topic, line.partition)
         below = bisect_left(offsets[place], line.offset)
         if below and (worst := through[place][below - 1])[0] > line.at + skew_s:
             found.append(f"commit past unfinished: {line.topic}{line.partition} to {line.offset}, before {worst[1]}")
+    return found
+
+
+def _sent_again(ordered: list[Line], skew_s: float) -> list[str]:
+    """Attempts of what was committed before they began. A cursor moved back is committed there first."""
+    committed: dict[Partition, tuple[float, int]] = {}
+    found = []
+    for line in ordered:
+        if isinstance(line, Committed) and line.acknowledged:
+            committed[line.topic, line.partition] = (line.at, line.offset)
+        elif isinstance(line, Sent) and (parts := id_parts(line.id)) is not None:
+            at, offset = committed.get((parts.prefix, parts.partition), (inf, 0))
+            if parts.offset < offset and at + skew_s < line.at:
+                found.append(f"sent again: {line.id} by {line.by}, after {offset} was committed")
     return found
 
 
@@ -158,6 +176,7 @@ def row_of(name: str, verified: Verified) -> Mapping[str, object]:
         "lost": verified.lost,
         "out of order": verified.out_of_order,
         "duplicates": f"{verified.duplicates} of {verified.duplicates_max}",
-        "early commits": verified.commits_past_unfinished,
+        "again": verified.sent_again,
+        "early": verified.commits_past_unfinished,
         "recovery s": verified.recovery_s,
     }

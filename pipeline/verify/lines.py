@@ -4,7 +4,7 @@ Who writes which:
 
 * the **producer** writes `Appended` when its append is acknowledged, `Unsure` when it will never know;
 * the **worker** writes `Sent` before an attempt, `Ended` after it, `Buried` when a dead letter is acknowledged,
-  `Committed` *before* it commits;
+  `Committed` *before* it commits, and again when that is acknowledged;
 * the **receiver** writes `Received` *before* it answers;
 * whoever plants a fault writes `Incident` before it happens.
 
@@ -56,13 +56,14 @@ class Buried(_Line, frozen=True):
 
 
 class Committed(_Line, frozen=True):
-    """About to be committed: everything of this partition below ``offset`` is finished. ``topic``: the beginning of
-    its ids.
+    """About to be committed, then ``acknowledged``: everything of this partition below ``offset`` is finished.
+    ``topic``: the beginning of its ids.
     """
 
     topic: str
     partition: int
     offset: int
+    acknowledged: bool = False
 
 
 class Received(_Line, frozen=True):

@@ -22,6 +22,8 @@ PARTITIONS, KEYS, EVENTS, RATE_PER_S = 6, 100, 10_000, 1500
 IN_FLIGHT, ANSWER_S = 32, 0.004
 # At a kill: what is in flight, and what ended since the last commit (every 0.1 s, and a walk) at the greatest pace.
 KILL = IN_FLIGHT + int(IN_FLIGHT / ANSWER_S * 0.3)
+# Where no commit can be made, at most what comes until the session ends and the worker fences itself (Rig: 6 s).
+OUTAGE = KILL + 6 * RATE_PER_S
 DONE_S = 60.0
 
 
@@ -53,6 +55,19 @@ class Scene:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(20) == 0
+
+    async def caught_up(self) -> None:
+        """Everything that was appended by now is delivered: from here on they come at the producer's pace."""
+        await self.delivered(self.load.appended)
+
+    async def at_work(self, process: subprocess.Popen[bytes]) -> None:
+        """It owns partitions and delivers."""
+        name = f'-{process.pid}"'.encode()
+
+        async def wrote() -> bool:
+            return name in (self.rig.folder / "worker.jsonl").read_bytes()
+
+        await until(wrote, DONE_S, "an attempt by the new worker")
 
     async def leave(self, process: subprocess.Popen[bytes]) -> None:
         """SIGTERM, and wait until it has drained."""

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.embedded import EmbeddedCluster
 from pipeline.verify import Verified
-from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, Scene, staged
+from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, OUTAGE, Scene, staged
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(150)]
 Judge = Callable[[Verified], None]
@@ -51,7 +51,7 @@ async def test_broker_restarted(scene: Scene, cluster: EmbeddedCluster, judged: 
     with scene.bridge():
         await scene.delivered(EVENTS // 10)
         for number in range(3):
-            scene.tell(f"broker {number} restarted", IN_FLIGHT)
+            scene.tell(f"broker {number} restarted", OUTAGE)
             await asyncio.to_thread(cluster.restart, number)
         await scene.settled()
     judged(scene.verified())
@@ -60,8 +60,8 @@ async def test_broker_restarted(scene: Scene, cluster: EmbeddedCluster, judged: 
 async def test_broker_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
     """One of three, which leads a third of the partitions and may coordinate the groups; back at the end."""
     with scene.bridge():
-        await scene.delivered(EVENTS // 4)
-        scene.tell("broker kill -9", IN_FLIGHT)
+        await scene.caught_up()
+        scene.tell("broker kill -9", OUTAGE)
         await asyncio.to_thread(cluster.kill, 0)
         await scene.settled()
         await asyncio.to_thread(cluster.restart, 0)
@@ -69,13 +69,13 @@ async def test_broker_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Jud
 
 
 async def test_rebalance_storm(scene: Scene, judged: Judge) -> None:
-    """Members come and go every second or two, cleanly: nothing is delivered twice."""
+    """Members come, and go as soon as they have work, cleanly: nothing is delivered twice."""
     with scene.bridge():
         await scene.delivered(EVENTS // 10)
         for number in range(3):
             scene.tell(f"member {number} comes and goes")
             with scene.bridge() as visitor:
-                await asyncio.sleep(2.5)
+                await scene.at_work(visitor)
                 await scene.leave(visitor)
         await scene.settled()
     judged(scene.verified())

@@ -104,3 +104,23 @@ def test_recovery_is_how_long_the_worst_partition_with_work_waited() -> None:
 def test_an_id_that_is_none_of_ours_is_refused() -> None:
     with pytest.raises(FormatUnreadable, match="evt_abcdefghij_0_17"):
         check([Received(at=0.0, id="msg_1", status=200)])
+
+
+def test_an_attempt_below_what_was_committed_is_sent_again() -> None:
+    lines: list[Line] = [appended(0), Sent(at=0.5, id=at(0, 0), attempt=1), got(0, 1.0)]
+    commit = Committed(at=1.5, topic=T, partition=0, offset=1, acknowledged=True)
+    again = [Sent(at=2.0, id=at(0, 0), attempt=1), got(0, 2.1), Incident(at=0.0, name="kill", duplicates_max=9)]
+    verified = check([*lines, commit, *again])
+    assert (verified.sent_again, verified.ok) == (1, False)
+    assert check([*lines, *again]).ok
+    unanswered = Committed(at=1.5, topic=T, partition=0, offset=1)
+    assert check([*lines, unanswered, *again]).ok
+
+
+def test_a_cursor_that_was_moved_back_is_gone_from_there() -> None:
+    lines: list[Line] = [appended(0), Sent(at=0.5, id=at(0, 0), attempt=1), got(0, 1.0)]
+    commits = [
+        Committed(at=when, topic=T, partition=0, offset=to, acknowledged=True) for when, to in ((1.5, 1), (1.6, 0))
+    ]
+    again = [Sent(at=2.0, id=at(0, 0), attempt=1), got(0, 2.1), Incident(at=0.0, name="rewind", duplicates_max=1)]
+    assert check([*lines, *commits, *again]).ok
