@@ -8,6 +8,11 @@
         receiver.trust(secret)                        # what making the subscription showed
         deliveries = await receiver.wait_for(3)       # verified; raises TimeoutError saying what came instead
     headers = signed_headers(secret, b"{}")           # to try a receiver of your own without any pipeline
+    async with local_topic(servers, "orders") as topic:
+        await topic.append({"order": 1}, key="a")
+        letters = await topic.dead_letters("billing.orders", 1)     # what a group could not do, and why
+
+Nothing has to wait for retries: ``consumer.under_test(servers)`` for services, ``bridge.no_waiting`` for the bridge.
 
 Nothing here sleeps for a guessed time: starting and waiting end as soon as what they wait for is there.
 """
@@ -18,20 +23,90 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Self
 
+import msgspec
+
 from pipeline import verify
+from pipeline.deadletter import DeadLetter, unwrap
 from pipeline.embedded import EmbeddedKafka, EmbeddedSettings
+from pipeline.errors import TopicNotFound
+from pipeline.kafka.admin import Admin
+from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.producer import Producer
+from pipeline.kafka.view import LogView
+from pipeline.names import dead_letter_topic_of
 from pipeline.receiver import Received, Receiver, ReceiverSettings
 from pipeline.receiver.received import Headers
+from pipeline.record import Position
 from pipeline.signing import Signer, parse_v1_secret
 from pipeline.verify import HistoryWriter
 from pipeline.webhookid import id_parts
 
-__all__ = ["Received", "ReceiverSettings", "WebhookReceiver", "local_kafka", "signed_headers"]
+__all__ = [
+    "LocalTopic", "Received", "ReceiverSettings", "WebhookReceiver", "local_kafka", "local_topic", "signed_headers",
+]  # fmt: skip
+
+
+class LocalTopic:
+    """A topic of a test; made by `local_topic`."""
+
+    def __init__(self, name: str, producer: Producer, admin: Admin, view: LogView) -> None:
+        self.name, self._producer, self._admin, self._view = name, producer, admin, view
+
+    async def append(self, data: object, *, key: str | None = None) -> Position:
+        """``data`` as JSON; where it lies, once it is acknowledged."""
+        return await self._producer.append(
+            self.name,
+            key=None if key is None else key.encode(),
+            value=msgspec.json.encode(data),
+            headers=(("content-type", b"application/json"),),
+        )
+
+    async def dead_letters(self, group: str, count: int, timeout_s: float = 10.0) -> list[DeadLetter]:
+        """What ``group`` buried, once there are ``count``. Raises TimeoutError telling how many came."""
+        topic = dead_letter_topic_of(group)
+        state = (await self._admin.describe([topic])).get(topic)
+        if state is None:
+            raise TopicNotFound(topic, "it is made when the subscription or the consumer is")
+        found: list[DeadLetter] = []
+        more = asyncio.Event()
+        feeds = [self._view.feed(topic, number, 0, more.set) for number in range(state.partitions)]
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    for feed in feeds:
+                        while (piece := feed.take(100)) is not None:
+                            found += [unwrap(record) for record in piece.records]
+                    if len(found) >= count:
+                        return found
+                    await more.wait()
+                    more.clear()
+        except TimeoutError:
+            raise TimeoutError(f"wanted {count} dead letters in {timeout_s:g} s; there are {len(found)}") from None
+        finally:
+            for feed in feeds:
+                feed.close()
+
+
+@asynccontextmanager
+async def local_topic(bootstrap_servers: str, name: str, partitions: int = 3) -> AsyncIterator[LocalTopic]:
+    """A topic to append to for the length of the block, made where it is missing; it stays."""
+    settings = KafkaSettings(bootstrap_servers=bootstrap_servers)
+    admin, producer, view = Admin(settings), Producer(settings), LogView(settings)
+    await producer.start()
+    await view.start()
+    try:
+        if name not in await admin.describe([name]):
+            await admin.create(name, partitions)
+        yield LocalTopic(name, producer, admin, view)
+    finally:
+        await view.stop()
+        await producer.stop()
+        admin.close()
 
 
 @contextmanager

@@ -114,6 +114,12 @@ class Consumer:
 
         return register
 
+    def under_test(self, bootstrap_servers: str, *, name: str = "") -> Consumer:
+        """One with the same handlers on another Kafka, where nothing waits; ``name``: its own by default."""
+        made = Consumer(name or self.name, bootstrap_servers=bootstrap_servers, hooks=self._hooks, instant=True)
+        made._handlers = dict(self._handlers)
+        return made
+
     # -- its life ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
