@@ -1,5 +1,5 @@
 # A fresh clone needs Python 3.11 or newer and make, nothing else: each goal below first makes .venv if it is not there.
-.PHONY: help setup demo test check bench lint types floors unit format lock clean mutants
+.PHONY: help setup demo test faults check bench lint types floors unit format lock clean mutants
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -20,8 +20,11 @@ $(READY): requirements-dev.txt pyproject.toml .ci/find-python
 demo: $(READY)  ## the whole story on a real Kafka, under two minutes (KEEP=1 stays up)
 	$(BIN)/python examples/demo.py
 
-test: $(READY)  ## every test, those on a real Kafka too
-	$(BIN)/pytest $(ARGS)
+test: $(READY)  ## every test, those on a real Kafka too (but `make faults`)
+	$(BIN)/pytest --ignore=tests/faults $(ARGS)
+
+faults: $(READY)  ## faults under load on three brokers, judged by `pipeline verify`: about three minutes
+	$(BIN)/pytest -q tests/faults $(ARGS)
 
 check: lint types floors unit  ## what CI asks first: lint, types, import floors, unit and property tests
 

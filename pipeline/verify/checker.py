@@ -27,8 +27,8 @@ FINDINGS_MAX = 100
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts, and the first `FINDINGS_MAX` findings in words. ``recovery_s``: after the worst incident, how long the
-    partition that waited longest for its next finished event waited; None without incidents.
+    """Counts, and the first `FINDINGS_MAX` findings in words. ``recovery_s``: from the first incident on, the
+    longest time that a partition with work finished nothing; None without incidents.
     """
 
     events: int
@@ -93,7 +93,7 @@ def check(lines: Iterable[Line], *, skew_s: float = 0.0) -> Verified:
         sent_again=len(again),
         strays=len(strays),
         incidents=len(incidents),
-        recovery_s=max((_recovery_s(incident.at, appended) for incident in incidents), default=None),
+        recovery_s=_recovery_s(appended, incidents[0].at) if incidents else None,
         findings=tuple((found + early + again)[:FINDINGS_MAX]),
     )
 
@@ -159,13 +159,19 @@ def _sent_again(ordered: list[Line], skew_s: float) -> list[str]:
     return found
 
 
-def _recovery_s(at: float, appended: Iterable[_Event]) -> float:
-    """Of the partitions that had work at ``at``: the longest wait for the next event that finished."""
-    next_at: dict[Partition, float] = {}
+def _recovery_s(appended: Iterable[_Event], since: float) -> float:
+    """The longest time from ``since`` on that a partition with work finished nothing."""
+    by_partition: dict[Partition, list[_Event]] = defaultdict(list)
     for event in appended:
-        if event.appended_at <= at < event.finished_at < inf:
-            next_at[event.partition] = min(next_at.get(event.partition, inf), event.finished_at)
-    return round(max(next_at.values(), default=at) - at, 3)
+        if since < event.finished_at < inf:
+            by_partition[event.partition].append(event)
+    longest = 0.0
+    for events in by_partition.values():
+        before = since
+        for event in sorted(events, key=lambda event: event.finished_at):
+            longest = max(longest, event.finished_at - max(before, event.appended_at))
+            before = event.finished_at
+    return round(longest, 3)
 
 
 def row_of(name: str, verified: Verified) -> Mapping[str, object]:

@@ -11,8 +11,10 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from pipeline import verify
 from pipeline.signing import new_v1_secret
 from pipeline.testing import WebhookReceiver, local_kafka, signed_headers
+from pipeline.verify import HistoryWriter, read_history
 
 SECRET = new_v1_secret(b"s" * 32)
 OTHER = new_v1_secret(b"o" * 32)
@@ -72,3 +74,19 @@ def test_a_local_kafka_serves_and_leaves_nothing(tmp_path: Path, monkeypatch: py
         assert os.listdir(tmp_path)  # noqa: PTH208 - names alone
         assert AdminClient({"bootstrap.servers": servers, "log_level": 0}).list_topics(timeout=10).brokers
     assert not list(tmp_path.iterdir())
+
+
+async def test_every_answer_is_written_down_for_verify(tmp_path: Path) -> None:
+    record = HistoryWriter(tmp_path / "h", "receiver", lambda: 1.0)
+    async with WebhookReceiver(SECRET, record=record) as receiver:
+        for sent in (
+            signed_headers(SECRET, b"{}", webhook_id="evt_abcdefghij_0_7"),
+            signed_headers(OTHER, b"{}", webhook_id="evt_abcdefghij_0_8"),
+            signed_headers(SECRET, b"{}", webhook_id="somebody-elses"),
+        ):
+            await post(receiver.url, b"{}", {**sent, "ce-partitionkey": "42"})
+    record.close()
+    assert list(read_history(tmp_path / "h")) == [
+        verify.Received(at=1.0, by="receiver", id="evt_abcdefghij_0_7", status=204, key="42"),
+        verify.Received(at=1.0, by="receiver", id="evt_abcdefghij_0_8", status=401, key="42"),
+    ]
