@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.view import ViewSettings
 from pipeline.names import DEFAULT_NAMESPACE, check_namespace
 from pipeline.push.parts import BridgeSettings
+from pipeline.runs import RunSettings
+from pipeline.telemetry.tracing import TelemetrySettings
 
 FILE_NAME = "pipeline.toml"
 ENVIRONMENT_PREFIX = "PIPELINE_"
@@ -34,7 +37,8 @@ ENVIRONMENT_PREFIX = "PIPELINE_"
 ENVIRONMENT_ALIASES = {"PIPELINE_BOOTSTRAP_SERVERS": ("kafka", "bootstrap_servers")}
 # Environment variables of this product that configure no setting.
 ENVIRONMENT_OTHERS = frozenset({"PIPELINE_CACHE_DIR", "PIPELINE_CONFIG", "PIPELINE_TEST_KAFKA"})
-SECRET_KEYS = frozenset({("kafka", "security"), ("secrets", "keys")})
+SECRET_KEYS = frozenset({("kafka", "security"), ("secrets", "keys"), ("webhook", "proxy_url")})
+_ORIGIN = re.compile(r"[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63}){0,30}")
 HIDDEN = "(hidden)"
 
 
@@ -57,12 +61,29 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Which endpoints may be called. ``allow`` lists address ranges let through although the guard forbids them."""
+    """Which endpoints may be called, and how.
+
+    ``allow`` lists address ranges let through although the guard forbids them. ``ports``: the only ones that may be
+    called; empty: all but those where something other than HTTP listens. ``proxy_url``: an egress proxy
+    (``http://[user:password@]host:port``) that every delivery and token request goes through; it is told judged
+    addresses, or with ``proxy_resolves`` names, whose addresses it has to judge itself. ``origin``: the DNS name that
+    CloudEvents handshakes are asked for.
+    """
 
     allow: tuple[str, ...] = ()
     allow_loopback: bool = False
     allow_http: bool = False
+    ports: tuple[int, ...] = ()
+    proxy_url: str = ""
+    proxy_resolves: bool = False
+    origin: str = ""
     ca_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if any(not 1 <= port <= 65_535 for port in self.ports):
+            raise DeclarationInvalid("webhook.ports", list(self.ports), "ports of 1 to 65535")
+        if self.origin and not _ORIGIN.fullmatch(self.origin):
+            raise DeclarationInvalid("webhook.origin", self.origin, "a DNS name such as events.example.com")
 
 
 class RegistrySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +123,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     registry: RegistrySettings = msgspec.field(default_factory=RegistrySettings)
     files: FilesSettings = msgspec.field(default_factory=FilesSettings)
     secrets: SecretsSettings = msgspec.field(default_factory=SecretsSettings)
+    telemetry: TelemetrySettings = msgspec.field(default_factory=TelemetrySettings)
+    runs: RunSettings = msgspec.field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
         check_namespace(self.namespace)

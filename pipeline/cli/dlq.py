@@ -1,27 +1,33 @@
-"""``pipeline dlq``: dead letters and their redrive."""
+"""``pipeline dlq``: dead letters looked through, counted, shown and exported."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipeline.cli import dlq_acts, subs_parked
+from pipeline.cli.dlq_acts import Ids, Keys, Name, Reasons, Since, Statuses, Types, selection_of
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
 from pipeline.cli.show import show_one, show_rows
+from pipeline.cli.subs import subs
 from pipeline.errors import SubscriptionNotFound, TopicNotFound
 
 if TYPE_CHECKING:
-    from pipeline.redrive import FiledLetter, RedrivePlan
-    from pipeline.runs import StampedRun
+    from pipeline.redrive import FiledLetter, Selection
     from pipeline.wiring import Node
 
-CHANGES = 2
-LETTERS_MAX = 100_000
-dlq = typer.Typer(help="Dead letters: list, show, redrive.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="The subscription.")]
-COLUMNS = ("id", "event", "key", "reason", "attempts", "error")
+LETTERS_MAX = 1_000_000
+dlq = typer.Typer(help="Dead letters: look, count, export, redrive, edit, discard.", no_args_is_help=True)
+COLUMNS = ("id", "event", "key", "reason", "attempts", "state", "error")
+_OPEN = ("open", "parking")
+
+
+# Once, not with every program that is built: a command added twice is there twice.
+dlq_acts.register(dlq)
+subs_parked.register(subs)
 
 
 def register(program: typer.Typer) -> None:
@@ -34,19 +40,57 @@ def list_letters(
     directory: Directory = HERE,
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
-    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also those that were redriven.")] = False,
+    reason: Reasons = None,
+    status: Statuses = None,
+    key: Keys = None,
+    kind: Types = None,
+    since: Since = None,
+    letter_id: Ids = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that were redriven, discarded or written back.")
+    ] = False,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="What lies there that this subscription did not bury; none is trusted.")
+    ] = False,
 ) -> None:
-    """Dead letters of a subscription that no redrive has taken yet."""
+    """Dead letters of a subscription that wait for somebody."""
+    select = selection_of(reason, status, key, kind, since, letter_id)
+    if foreign:
+        rows = with_node(directory, bootstrap, lambda node: _foreign(node, name))
+        columns: tuple[str, ...] = ("partition", "offset", "dialect", "topic", "group", "reason", "error", "why")
+        show_rows(rows, columns, as_json=as_json, empty=f"nothing foreign in the dead letters of {name}")
+        return
 
     async def work(node: Node) -> list[dict[str, Any]]:
-        letters = [filed async for filed in letters_of(node, name)]
-        return [_row(filed) for filed in letters if reason in (None, filed.letter.reason)]
+        found = [filed async for filed in letters_of(node, name, select)]
+        return [_row(filed) for filed in found if everything or filed.is_open]
 
     rows = with_node(directory, bootstrap, work)
-    shown = [row for row in rows if everything or row["redriven_by"] is None]
-    columns = (*COLUMNS, "redriven_by") if everything else COLUMNS
-    show_rows(shown, columns, as_json=as_json, empty=f"no dead letters of {name}")
+    columns = (*COLUMNS, "taken_by") if everything else COLUMNS
+    show_rows(rows, columns, as_json=as_json, empty=f"no dead letters of {name}")
+
+
+@dlq.command("stats")
+def count_letters(
+    name: Name,
+    directory: Directory = HERE,
+    bootstrap: Bootstrap = None,
+    as_json: AsJson = False,
+    since: Since = None,
+) -> None:
+    """How many there are: by what became of them, and of those that wait by reason, status, type and age."""
+    select = selection_of(None, None, None, None, since, None)
+
+    async def work(node: Node) -> dict[str, Any]:
+        from pipeline.redrive import Tally  # noqa: PLC0415 - keeps --help quick
+
+        tally = Tally(node.runs.now_ms(), node.dead_letters.facts_of)
+        async for filed in letters_of(node, name, select):
+            tally.add(filed)
+        counted: dict[str, Any] = plain(tally.stats())
+        return counted
+
+    show_one(with_node(directory, bootstrap, work), as_json=as_json)
 
 
 @dlq.command("show")
@@ -57,24 +101,74 @@ def show_letter(
     bootstrap: Bootstrap = None,
     as_json: AsJson = False,
 ) -> None:
-    """One dead letter whole: why it died, its key, headers and value."""
+    """One dead letter whole: why it died, its key, headers and value, and whether that is what was published."""
 
     async def work(node: Node) -> dict[str, Any]:
-        async for filed in letters_of(node, name):
-            if filed.letter.id == letter_id:
-                return {**_row(filed), **_payload(filed)}
-        raise typer.BadParameter(f"{name} has no dead letter {letter_id!r}; `pipeline dlq list {name}` shows them")
+        filed = await newest(node, name, letter_id)
+        as_published = await node.dead_letters.is_as_published(filed.letter)
+        return {**_row(filed), **_payload(filed), "as_published": as_published}
 
     show_one(with_node(directory, bootstrap, work), as_json=as_json)
 
 
-async def letters_of(node: Node, name: str) -> AsyncIterator[FiledLetter]:
+@dlq.command("export")
+def export_letters(
+    name: Name,
+    directory: Directory = HERE,
+    bootstrap: Bootstrap = None,
+    reason: Reasons = None,
+    status: Statuses = None,
+    key: Keys = None,
+    kind: Types = None,
+    since: Since = None,
+    letter_id: Ids = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that nobody waits for any more.")] = False,
+    limit: Annotated[int, typer.Option(help="At most so many.")] = LETTERS_MAX,
+) -> None:
+    """Dead letters whole, one JSON object a line (NDJSON); the last line says whether that was all."""
+    select = selection_of(reason, status, key, kind, since, letter_id)
+
+    async def work(node: Node) -> None:
+        from pipeline.redrive import Search  # noqa: PLC0415 - keeps --help quick
+        from pipeline.redrive.export import exported  # noqa: PLC0415 - the same
+
+        states = frozenset[Any]() if everything else frozenset[Any](_OPEN)
+        async for one in exported(node.dead_letters, name, Search(select=select, states=states, limit=limit), None):
+            typer.echo(json.dumps(one, ensure_ascii=False))
+
+    with_node(directory, bootstrap, work)
+
+
+async def letters_of(node: Node, name: str, select: Selection | None = None) -> AsyncIterator[FiledLetter]:
     """Every dead letter of a subscription, also of one that is deleted. Raises `SubscriptionNotFound`."""
     try:
-        async for filed in node.dead_letters.all(name, LETTERS_MAX):
+        async for filed in node.dead_letters.all(name, LETTERS_MAX, select):
             yield filed
     except TopicNotFound:
         raise SubscriptionNotFound(name) from None
+
+
+async def newest(node: Node, name: str, letter_id: str) -> FiledLetter:
+    """The letter of that id that lies last: an event that died again, or was edited, has several."""
+    select = selection_of(None, None, None, None, None, [letter_id])
+    found = [filed async for filed in letters_of(node, name, select)]
+    if not found:
+        raise typer.BadParameter(f"{name} has no dead letter {letter_id!r}; `pipeline dlq list {name}` shows them")
+    return max(found, key=lambda filed: (filed.is_open, filed.place))
+
+
+async def _foreign(node: Node, name: str) -> list[dict[str, Any]]:
+    from pipeline.redrive import Search  # noqa: PLC0415 - keeps --help quick
+
+    rows: list[dict[str, Any]] = []
+    cursor, caught_up = "earliest", False
+    while not caught_up:
+        page = await node.dead_letters.search(name, Search(limit=500), cursor)
+        for one in page.foreign:
+            claim = plain(one.claim)
+            rows.append({"partition": one.place.partition, "offset": one.place.offset, "why": one.why, **claim})
+        cursor, caught_up = page.next_cursor, page.caught_up
+    return rows
 
 
 def _row(filed: FiledLetter) -> dict[str, Any]:
@@ -89,68 +183,20 @@ def _row(filed: FiledLetter) -> dict[str, Any]:
         "first_failed_at": letter.first_failed_at,
         "last_failed_at": letter.last_failed_at,
         "redrives": letter.redrives,
-        "redriven_by": filed.redriven_by,
+        "state": filed.fate.state,
+        "taken_by": filed.fate.run,
+        "note": filed.fate.note or None,
         "error": letter.error,
     }
 
 
 def _payload(filed: FiledLetter) -> dict[str, Any]:
-    record = filed.letter.record
+    record, edit = filed.letter.record, filed.letter.edit
     headers = {name: text_of(value) for name, value in record.headers}
-    return {"lies_at": str(filed.place), "headers": headers, "value": text_of(record.value)}
+    edited = {} if edit is None else {"edit": plain(edit)}
+    return {"lies_at": str(filed.place), **edited, "headers": headers, "value": text_of(record.value)}
 
 
 def text_of(raw: bytes | None) -> str | None:
     """Bytes for people: what is no UTF-8 shows as escapes."""
     return None if raw is None else raw.decode("utf-8", "backslashreplace")
-
-
-@dlq.command("redrive")
-def redrive(
-    name: Name,
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
-    as_json: AsJson = False,
-    execute: Annotated[bool, typer.Option("--execute", help="Do it; without this the plan is shown.")] = False,
-    reason: Annotated[list[str] | None, typer.Option(help="Only this reason; may be repeated.")] = None,
-    letter_id: Annotated[list[str] | None, typer.Option("--id", help="Only this one; may be repeated.")] = None,
-    rate: Annotated[float | None, typer.Option(help="At most this many a second.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is through.")] = True,
-) -> None:
-    """Deliver dead letters to their endpoint again, under the same ids. Other subscriptions see nothing of it."""
-
-    async def work(node: Node) -> tuple[RedrivePlan, str]:
-        from pipeline.redrive import Selection  # noqa: PLC0415 - keeps --help quick
-
-        selection = Selection(reasons=tuple(reason or ()), ids=tuple(letter_id or ()))
-        plan = await node.redrives.plan(name, selection, rate)
-        if not execute or plan.count == 0:
-            return plan, "planned"
-        made = await node.redrives.create(plan)
-        return plan, await wait_for(node, made) if wait else "active"
-
-    plan, state = with_node(directory, bootstrap, work)
-    show_one({"dead_letters": plan.count, "reasons": plain(plan.reasons), "state": state}, as_json=as_json)
-    if state == "planned" and plan.count:
-        typer.echo("nothing was sent; add --execute to redrive them", err=True)
-        raise typer.Exit(CHANGES)
-
-
-async def wait_for(node: Node, made: StampedRun) -> str:
-    """Wait until a run is through, showing its progress on a terminal; returns its last state."""
-    from rich.console import Console  # noqa: PLC0415 - slow to import
-    from rich.progress import Progress  # noqa: PLC0415 - the same
-
-    run = made.run
-    window = {(t, p): bounds for t, parts in run.window.items() for p, bounds in parts.items()}
-    total = sum(until - first for first, until in window.values())
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"{run.kind} {run.id}", total=total)
-        while True:
-            found = await node.offsets.read(node.runs.group(run), list(window))
-            done = sum(found[place].offset - first for place, (first, _) in window.items() if place in found)
-            progress.update(task, completed=done)
-            state = node.runs.get(run.subscription, run.kind, run.id).run.state
-            if state != "active":
-                return state
-            await asyncio.sleep(0.3)

@@ -10,11 +10,13 @@ from starlette.responses import Response
 
 from pipeline.errors import PipelineError
 from pipeline.gateway.cursors import Cursors
+from pipeline.gateway.dead_letters import DeadLetterRoutes
 from pipeline.gateway.envelope import Envelope
 from pipeline.gateway.events_in import EventsIn
 from pipeline.gateway.events_out import EventsOut, LongPolls
 from pipeline.gateway.health import Health
 from pipeline.gateway.openapi import document
+from pipeline.gateway.parked import ParkedRoutes
 from pipeline.gateway.parts import GatewayParts
 from pipeline.gateway.problems import problem
 from pipeline.gateway.runs import RunRoutes
@@ -33,6 +35,8 @@ def build_app(parts: GatewayParts) -> Starlette:
         *Cursors(parts, polls).verbs(),
         *SubscriptionRoutes(parts).verbs(),
         *RunRoutes(parts).verbs(),
+        *DeadLetterRoutes(parts).verbs(),
+        *ParkedRoutes(parts).verbs(),
         *Health(parts).verbs(),
         Verb("GET", "/v1/openapi.json", _openapi),
     ]

@@ -12,7 +12,7 @@ from pipeline.gateway.asking import BodyLimit
 from pipeline.publish import Publisher
 from pipeline.pull import NamedCursors, Reader
 from pipeline.push.attempt_search import Attempts
-from pipeline.redrive import DeadLetters, Redrives
+from pipeline.redrive import DeadLetters, Discards, Edits, ParkedKeys, Redrives
 from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.subscriptions import Resets, Subscriptions, Trials
@@ -69,6 +69,9 @@ class GatewayParts:
     replays: Replays
     redrives: Redrives
     dead_letters: DeadLetters
+    discards: Discards
+    edits: Edits
+    parked_keys: ParkedKeys
     resets: Resets
     trials: Trials
     attempts: Attempts

@@ -1,4 +1,4 @@
-"""Replays, redrives and dead letters of a subscription over HTTP."""
+"""Replays and redrives of a subscription over HTTP: planned, begun, watched, paused, resumed, cancelled."""
 
 from __future__ import annotations
 
@@ -9,33 +9,51 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.gateway.answers import body_as, json_response
-from pipeline.gateway.asking import json_object_of, query_of, whole_number
+from pipeline.gateway.asking import json_object_of, query_of
 from pipeline.gateway.parts import GatewayParts
 from pipeline.gateway.subscriptions import subscription_name
 from pipeline.gateway.verbs import Verb
-from pipeline.redrive import FiledLetter, Search, Selection
+from pipeline.redrive import RedriveAsked, Selection
 from pipeline.replay import ReplayAsked
 from pipeline.runs import Kind, StampedRun
+from pipeline.subscription import Endpoint
 
-LETTERS_MAX = 1000
-_STATUS_MIN, _STATUS_MAX = 100, 999
+WHO = "http"
+"""Who acts, as the audit has it: the gateway does not know its callers."""
 
 
 class ReplayBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}):
-    start: str
+    start: str | None = None
+    from_offset: int | dict[str, int] | None = None
+    from_duration: str | None = None
+    shift: int | None = None
     until: str = "latest"
+    until_offset: int | dict[str, int] | None = None
+    ids: tuple[str, ...] = ()
+    filters: tuple[dict[str, Any], ...] = ()
+    endpoint: Endpoint | None = None
     rate_per_s: float | None = None
+    allow_clamp: bool = False
     dry_run: bool = False
 
 
 class SelectBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reasons: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    since: str | None = None
+    filters: tuple[dict[str, Any], ...] = ()
     ids: tuple[str, ...] = ()
+
+    def selection(self) -> Selection:
+        return Selection(**msgspec.structs.asdict(self))
 
 
 class RedriveBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     select: SelectBody = SelectBody()
     rate_per_s: float | None = None
+    only_if_latest_for_key: bool = False
     dry_run: bool = True
 
 
@@ -46,57 +64,53 @@ class RunRoutes:
     def verbs(self) -> list[Verb]:
         under = "/v1/subscriptions/{name}"
         return [
-            Verb("GET", f"{under}/dead-letters", self.dead_letters),
             Verb("POST", f"{under}/replays", self.replay),
             Verb("GET", f"{under}/replays", self.replays),
             Verb("GET", f"{under}/replays/{{run}}", self.one_replay),
+            Verb("POST", f"{under}/replays/{{run}}/pause", self.pause_replay),
+            Verb("POST", f"{under}/replays/{{run}}/resume", self.resume_replay),
             Verb("POST", f"{under}/replays/{{run}}/cancel", self.cancel_replay),
             Verb("POST", f"{under}/redrives", self.redrive),
             Verb("GET", f"{under}/redrives", self.redrives),
             Verb("GET", f"{under}/redrives/{{run}}", self.one_redrive),
+            Verb("POST", f"{under}/redrives/{{run}}/pause", self.pause_redrive),
+            Verb("POST", f"{under}/redrives/{{run}}/resume", self.resume_redrive),
             Verb("POST", f"{under}/redrives/{{run}}/cancel", self.cancel_redrive),
         ]
-
-    async def dead_letters(self, request: Request) -> Response:
-        name = self._name(request)
-        query = query_of(request, "reason", "status", "key", "since", "limit", "from")
-        status = whole_number("status", query["status"], _STATUS_MIN, _STATUS_MAX) if "status" in query else None
-        search = Search(
-            reason=query.get("reason"),
-            status=status,
-            key=query.get("key"),
-            since=query.get("since"),
-            limit=whole_number("limit", query.get("limit", "100"), 1, LETTERS_MAX),
-        )
-        page = await self._parts.dead_letters.search(name, search, query.get("from"))
-        shown = {
-            "dead_letters": [_letter(filed) for filed in page.letters],
-            "next": page.next_cursor,
-            "caught_up": page.caught_up,
-            "unreadable": page.unreadable,
-        }
-        return json_response(shown)
 
     async def replay(self, request: Request) -> Response:
         """201 with the run, or 200 with what it would be."""
         name = self._name(request)
         asked = body_as(ReplayBody, await self._body(request))
-        plan = await self._parts.replays.plan(
-            name, ReplayAsked(start=asked.start, until=asked.until, rate_per_s=asked.rate_per_s)
-        )
-        if asked.dry_run:
-            return json_response({"dry_run": True, "count": plan.count, "partitions": plan.parts})
-        return self._begun(await self._parts.replays.create(plan), plan.count)
+        fields = msgspec.structs.asdict(asked)
+        dry_run = fields.pop("dry_run")
+        plan = await self._parts.replays.plan(name, ReplayAsked(**fields))
+        shown = {"count": plan.count, "partitions": plan.parts, "eta_s": plan.eta_s, "command": plan.command}
+        if dry_run:
+            return json_response({"dry_run": True, **shown})
+        return self._begun(await self._parts.replays.create(plan, who=WHO), shown)
 
     async def redrive(self, request: Request) -> Response:
         """200 with what it would take (``dry_run``, the default), or 201 with the run."""
         name = self._name(request)
-        asked = body_as(RedriveBody, await self._body(request))
-        selection = Selection(reasons=asked.select.reasons, ids=asked.select.ids)
-        plan = await self._parts.redrives.plan(name, selection, asked.rate_per_s)
-        if asked.dry_run:
-            return json_response({"dry_run": True, "count": plan.count, "reasons": plan.reasons})
-        return self._begun(await self._parts.redrives.create(plan), plan.count)
+        body = body_as(RedriveBody, await self._body(request))
+        asked = RedriveAsked(
+            select=body.select.selection(),
+            rate_per_s=body.rate_per_s,
+            only_if_latest_for_key=body.only_if_latest_for_key,
+        )
+        plan = await self._parts.redrives.plan(name, asked)
+        shown = {
+            "count": plan.count,
+            "by_reason": plan.reasons,
+            "parking": plan.parking,
+            "overtaken": plan.overtaken,
+            "eta_s": plan.eta_s,
+            "warnings": plan.warnings,
+        }
+        if body.dry_run:
+            return json_response({"dry_run": True, **shown})
+        return self._begun(await self._parts.redrives.create(plan, who=WHO), shown)
 
     async def replays(self, request: Request) -> Response:
         return self._all(request, "replay")
@@ -110,11 +124,23 @@ class RunRoutes:
     async def one_redrive(self, request: Request) -> Response:
         return await self._one(request, "redrive")
 
+    async def pause_replay(self, request: Request) -> Response:
+        return await self._turned(request, "replay", "pause")
+
+    async def resume_replay(self, request: Request) -> Response:
+        return await self._turned(request, "replay", "resume")
+
     async def cancel_replay(self, request: Request) -> Response:
-        return await self._cancelled(request, "replay")
+        return await self._turned(request, "replay", "cancel")
+
+    async def pause_redrive(self, request: Request) -> Response:
+        return await self._turned(request, "redrive", "pause")
+
+    async def resume_redrive(self, request: Request) -> Response:
+        return await self._turned(request, "redrive", "resume")
 
     async def cancel_redrive(self, request: Request) -> Response:
-        return await self._cancelled(request, "redrive")
+        return await self._turned(request, "redrive", "cancel")
 
     def _all(self, request: Request, kind: Kind) -> Response:
         query_of(request)
@@ -123,15 +149,18 @@ class RunRoutes:
 
     async def _one(self, request: Request, kind: Kind) -> Response:
         query_of(request)
-        found = self._parts.runs.get(self._name(request), kind, str(request.path_params["run"]))
-        progress = await self._parts.runs.progress(found.run)
+        name = self._name(request)
+        found = self._parts.runs.get(name, kind, str(request.path_params["run"]))
+        rate = self._parts.subscriptions.get(name)[0].spec.rate_per_s
+        progress = await self._parts.runs.progress(found.run, rate)
         return json_response(self._shown(found) | {"progress": progress}, etag=str(found.version))
 
-    async def _cancelled(self, request: Request, kind: Kind) -> Response:
+    async def _turned(self, request: Request, kind: Kind, verb: str) -> Response:
         query_of(request)
-        name, run_id = self._name(request), str(request.path_params["run"])
-        cancelled = await self._parts.runs.cancel(name, kind, run_id)
-        return json_response(self._shown(cancelled), etag=str(cancelled.version))
+        runs = self._parts.runs
+        turn = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}[verb]
+        turned = await turn(self._name(request), kind, str(request.path_params["run"]), who=WHO)
+        return json_response(self._shown(turned), etag=str(turned.version))
 
     def _name(self, request: Request) -> str:
         name = subscription_name(request)
@@ -142,37 +171,12 @@ class RunRoutes:
         query_of(request)
         return await json_object_of(request, self._parts.limits.declaration)
 
-    def _begun(self, stamped: StampedRun, count: int) -> Response:
+    def _begun(self, stamped: StampedRun, plan: dict[str, object]) -> Response:
         run = stamped.run
         location = f"/v1/subscriptions/{run.subscription}/{run.kind}s/{run.id}"
-        shown = self._shown(stamped) | {"count": count}
-        return json_response(shown, 201, etag=str(stamped.version), location=location)
+        return json_response(self._shown(stamped) | plan, 201, etag=str(stamped.version), location=location)
 
     def _shown(self, stamped: StampedRun) -> dict[str, Any]:
         shown: dict[str, Any] = msgspec.to_builtins(stamped.run, str_keys=True)
+        shown.pop("picked", None)  # thousands of offsets; how many they are is the progress' total
         return {"reasons": [], "ids": [], "state": "active"} | shown | {"group": self._parts.runs.group(stamped.run)}
-
-
-def _letter(filed: FiledLetter) -> dict[str, Any]:
-    letter = filed.letter
-    event = {name: _text(letter.record.header(f"ce_{name}")) for name in ("id", "type", "source", "subject")}
-    return {
-        "id": letter.id,
-        "partition": filed.place.partition,
-        "offset": filed.place.offset,
-        "reason": letter.reason,
-        "http_status": letter.http_status,
-        "attempts": letter.attempts,
-        "first_failed_at": letter.first_failed_at,
-        "last_failed_at": letter.last_failed_at,
-        "error": letter.error,
-        "redrives": letter.redrives,
-        "redriven_by": filed.redriven_by,
-        "origin": letter.origin._asdict(),
-        "key": _text(letter.record.key),
-        "event": {name: text for name, text in event.items() if text is not None},
-    }
-
-
-def _text(raw: bytes | None) -> str | None:
-    return raw.decode("utf-8", "replace") if raw is not None else None

@@ -1,23 +1,24 @@
-"""Dead letters of a subscription, read from its dead-letter topic."""
+"""Dead letters of a subscription, read from its dead-letter topic, and what lies there that is none."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from pipeline.deadletter import DeadLetter, unwrap
-from pipeline.errors import FormatUnreadable
+from pipeline.deadletter import Claim, DeadLetter, claim_of, unwrap
+from pipeline.errors import Conflict, FormatUnreadable, NotFound
 from pipeline.faces import TopicFacts
-from pipeline.moment import ms_from_rfc3339
 from pipeline.names import dead_letter_topic_of, group_of
 from pipeline.record import Position, Record
-from pipeline.redrive.selection import redriven_by
+from pipeline.redrive.fates import Fates, FiledLetter, State
+from pipeline.redrive.selection import Chooser, FactsOf, Selection
 from pipeline.runs import Runs
-from pipeline.subscription import StoredRun
 
 PAGE_RECORDS = 500
+FOREIGN_MAX = 100
+"""Records that are no dead letters of the subscription shown with one page; more are only counted."""
 
 
 class PageOfRecords(Protocol):
@@ -39,98 +40,150 @@ class RecordSource(Protocol):
     async def records(self, topic: str, start: str | None, limit: int, /) -> PageOfRecords: ...
 
 
+class RereadsLog(Protocol):
+    async def fetch(self, topic: str, partition: int, offset: int, /) -> Record | None: ...
+
+
+class LetterNotFound(NotFound):
+    noun = "dead letter"
+
+
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """What is looked for; None is anything. ``since`` is RFC 3339 and compared with the last failure.
+    """What is looked for, and in which of ``states`` (empty: any).
 
     ``scanned_max``: dead letters looked at before the search answers with what it has and a cursor to go on from.
     """
 
-    reason: str | None = None
-    status: int | None = None
-    key: str | None = None
-    since: str | None = None
+    select: Selection = Selection()
+    states: frozenset[State] = frozenset()
     limit: int = 100
     scanned_max: int = 10_000
 
 
-class FiledLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter, where it lies, and the redrive that took it (None: none did)."""
+class Foreign(msgspec.Struct, frozen=True, kw_only=True):
+    """A record on the topic that this subscription did not bury: what it claims, and ``why`` it is not believed."""
 
     place: Position
-    letter: DeadLetter
-    redriven_by: str | None
+    claim: Claim
+    why: str
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
-    """``unreadable`` counts records on the topic that are no dead letters of this subscription."""
+    """``unreadable`` counts records on the topic that are no dead letters of this subscription; ``foreign`` are the
+    first of them.
+    """
 
     letters: list[FiledLetter]
     next_cursor: str
     caught_up: bool
     unreadable: int
+    foreign: list[Foreign]
 
 
 class DeadLetters:
-    def __init__(self, source: RecordSource, runs: Runs, *, namespace: str) -> None:
-        self._source, self._runs, self._namespace = source, runs, namespace
+    """``topics_of`` gives what a subscription reads, None for one that is deleted: its letters stay. ``facts_of``: what
+    filters learn of an event by.
+    """
+
+    def __init__(
+        self,
+        source: RecordSource,
+        runs: Runs,
+        *,
+        log: RereadsLog,
+        topics_of: Callable[[str], Sequence[str] | None],
+        facts_of: FactsOf,
+    ) -> None:
+        self.source, self._runs, self._log, self._topics_of = source, runs, log, topics_of
+        self.facts_of = facts_of
 
     def topic_of(self, subscription: str) -> str:
-        return dead_letter_topic_of(group_of(self._namespace, subscription))
+        return dead_letter_topic_of(group_of(self._runs.namespace, subscription))
 
-    def read(self, record: Record, subscription: str) -> DeadLetter | None:
-        """The dead letter in ``record``; None when it is none, or claims to be another subscription's (threat S31)."""
+    def fates(self, subscription: str) -> Fates:
+        return Fates(self._runs.takers(subscription), self._runs.settings.redrives_max)
+
+    def read(self, record: Record, subscription: str) -> DeadLetter | Foreign:
+        """The dead letter in ``record``, or why it is none of this subscription's (threat S31)."""
         try:
             letter = unwrap(record)
-        except FormatUnreadable:
-            return None
-        return letter if letter.group == group_of(self._namespace, subscription) else None
+        except FormatUnreadable as error:
+            claim = claim_of(record)
+            why = f"{error.field} is {error.value}" if claim.dialect == "pipeline" else "not written by this product"
+            return Foreign(place=record.position, claim=claim, why=why)
+        group, topics = group_of(self._runs.namespace, subscription), self._topics_of(subscription)
+        if letter.group != group:
+            return Foreign(place=record.position, claim=claim_of(record), why=f"claims another group than {group}")
+        if topics is not None and letter.origin.topic not in topics:
+            why = f"claims a topic that {subscription} does not read"
+            return Foreign(place=record.position, claim=claim_of(record), why=why)
+        return letter
 
     async def search(self, subscription: str, wanted: Search, start: str | None) -> DeadLetterPage:
         """Those found from ``start`` on, the oldest first within a partition, and where to go on."""
-        since_ms = ms_from_rfc3339(wanted.since, field="since") if wanted.since else 0
-        runs = self._redrives(subscription)
+        fates, chooser = self.fates(subscription), Chooser(wanted.select, self.facts_of)
         found: list[FiledLetter] = []
+        foreign: list[Foreign] = []
         cursor, caught_up, scanned, unreadable = start, False, 0, 0
         while not caught_up and len(found) < wanted.limit and scanned < wanted.scanned_max:
             # Never more than are still wanted, so that the page's cursor is the answer's.
-            page = await self._source.records(self.topic_of(subscription), cursor, wanted.limit - len(found))
+            page = await self.source.records(self.topic_of(subscription), cursor, wanted.limit - len(found))
             for record in page.records:
                 letter = self.read(record, subscription)
-                if letter is None:
+                if isinstance(letter, Foreign):
                     unreadable += 1
-                elif _is_wanted(letter, wanted, since_ms):
-                    found.append(_filed(record, letter, runs))
+                    foreign += [letter] if len(foreign) < FOREIGN_MAX else []
+                elif chooser.takes(letter):
+                    filed = _filed(record, letter, fates)
+                    found += [filed] if not wanted.states or filed.fate.state in wanted.states else []
             scanned += max(1, len(page.records))
             cursor, caught_up = page.next_cursor, page.caught_up
-        return DeadLetterPage(letters=found, next_cursor=cursor or "", caught_up=caught_up, unreadable=unreadable)
+        return DeadLetterPage(
+            letters=found, next_cursor=cursor or "", caught_up=caught_up, unreadable=unreadable, foreign=foreign
+        )
 
-    async def all(self, subscription: str, scanned_max: int) -> AsyncIterator[FiledLetter]:
-        """Every dead letter that lies there now, at most ``scanned_max`` records looked at."""
-        runs = self._redrives(subscription)
+    async def all(
+        self, subscription: str, scanned_max: int, select: Selection | None = None
+    ) -> AsyncIterator[FiledLetter]:
+        """Every dead letter selected that lies there now. Raises `Conflict` when more than ``scanned_max`` records
+        would have to be looked at: part of the answer is none.
+        """
+        fates, chooser = self.fates(subscription), Chooser(select or Selection(), self.facts_of)
         cursor: str | None = "earliest"
-        while scanned_max > 0:
-            page = await self._source.records(self.topic_of(subscription), cursor, min(PAGE_RECORDS, scanned_max))
+        left = scanned_max
+        while True:
+            page = await self.source.records(self.topic_of(subscription), cursor, PAGE_RECORDS)
             for record in page.records:
                 letter = self.read(record, subscription)
-                if letter is not None:
-                    yield _filed(record, letter, runs)
-            scanned_max -= max(1, len(page.records))
+                if not isinstance(letter, Foreign) and chooser.takes(letter):
+                    yield _filed(record, letter, fates)
+            left -= max(1, len(page.records))
             cursor = page.next_cursor
             if page.caught_up:
                 return
+            if left <= 0:
+                raise Conflict(
+                    f"more than {scanned_max} records lie in {self.topic_of(subscription)}: look page by page"
+                )
 
-    def _redrives(self, subscription: str) -> list[StoredRun]:
-        return [one.run for one in self._runs.of(subscription, "redrive")]
+    async def at(self, subscription: str, partition: int, offset: int) -> FiledLetter:
+        """The dead letter at one place. Raises `LetterNotFound`."""
+        topic = self.topic_of(subscription)
+        record = await self._log.fetch(topic, partition, offset)
+        if record is None:
+            raise LetterNotFound(f"{topic}/{partition}/{offset}")
+        letter = self.read(record, subscription)
+        if isinstance(letter, Foreign):
+            raise LetterNotFound(f"{topic}/{partition}/{offset}", f"what lies there is none: {letter.why}")
+        return _filed(record, letter, self.fates(subscription))
+
+    async def is_as_published(self, letter: DeadLetter) -> bool | None:
+        """Whether the letter's bytes are those at the place it claims to be from; None: they are not there any more."""
+        record = await self._log.fetch(*letter.origin)
+        return None if record is None else (record.key, record.value) == (letter.record.key, letter.record.value)
 
 
-def _filed(record: Record, letter: DeadLetter, runs: Sequence[StoredRun]) -> FiledLetter:
-    return FiledLetter(place=record.position, letter=letter, redriven_by=redriven_by(record.position, letter, runs))
-
-
-def _is_wanted(letter: DeadLetter, wanted: Search, since_ms: int) -> bool:
-    return (
-        wanted.reason in (None, letter.reason)
-        and wanted.status in (None, letter.http_status)
-        and (wanted.key is None or letter.record.key == wanted.key.encode())
-        and (not since_ms or ms_from_rfc3339(letter.last_failed_at, field="dlq.last_failed_at") >= since_ms)
+def _filed(record: Record, letter: DeadLetter, fates: Fates) -> FiledLetter:
+    return FiledLetter(
+        place=record.position, at_ms=record.timestamp_ms, letter=letter, fate=fates.of(record.position, letter)
     )

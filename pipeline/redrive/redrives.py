@@ -7,29 +7,57 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from pipeline.errors import Conflict, DeclarationInvalid
-from pipeline.redrive.letters import DeadLetters, FiledLetter
-from pipeline.redrive.selection import IDS_MAX, Selection
-from pipeline.runs import Runs, StampedRun, in_rows
+from pipeline.redrive.drafts import draft_of
+from pipeline.redrive.fates import FiledLetter
+from pipeline.redrive.latest import latest_for_key
+from pipeline.redrive.letters import DeadLetters
+from pipeline.redrive.selection import Chooser, Selection
+from pipeline.runs import Runs, StampedRun, eta_s_of
 from pipeline.subscription import StoredRun, StoredSubscription
+
+TRAILS = (
+    "redriven events reach the endpoint after newer events of their keys; "
+    "`only_if_latest_for_key` leaves out those that were overtaken"
+)
+
+
+class RedriveAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """``only_if_latest_for_key``: leave out letters whose key has a newer event on its topic."""
+
+    select: Selection = Selection()
+    rate_per_s: float | None = None
+    only_if_latest_for_key: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rate_per_s is not None and not 0 < self.rate_per_s <= 1_000_000:
+            raise DeclarationInvalid("/rate_per_s", self.rate_per_s, "more than 0 and at most 1000000, or absent")
 
 
 class RedrivePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a redrive would take: ``count`` dead letters, by reason; those redriven before are never taken again."""
+    """What a redrive would take: ``count`` dead letters, by reason; those taken before are never taken again.
+
+    Left out are ``parking`` ones, which must be named by id, and ``overtaken`` ones where only the latest of a key are
+    wanted. ``eta_s``: how long it takes at the rate cap (None: there is none).
+    """
 
     draft: StoredRun
     count: int
     reasons: dict[str, int]
+    parking: int
+    overtaken: int
+    eta_s: float | None
+    warnings: tuple[str, ...]
 
 
 class Redrives:
     """``subscription_of`` gives a subscription's row or raises `SubscriptionNotFound`.
 
-    ``scanned_max`` bounds one plan: a dead-letter topic with more than that must be redriven in several steps.
+    ``scanned_max`` bounds one plan: a dead-letter topic with more than that must be selected from by place.
     """
 
     def __init__(
@@ -38,52 +66,49 @@ class Redrives:
         letters: DeadLetters,
         subscription_of: Callable[[str], StoredSubscription],
         *,
-        scanned_max: int = 100_000,
+        scanned_max: int = 1_000_000,
     ) -> None:
         self.runs, self._letters, self._subscription_of = runs, letters, subscription_of
         self._scanned_max = scanned_max
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def plan(self, subscription: str, selection: Selection, rate_per_s: float | None = None) -> RedrivePlan:
+    async def plan(self, subscription: str, asked: RedriveAsked | None = None) -> RedrivePlan:
         """Look through the dead letters that lie there now; later ones are no part of the plan."""
-        if rate_per_s is not None and not 0 < rate_per_s <= 1_000_000:
-            raise DeclarationInvalid("/rate_per_s", rate_per_s, "more than 0 and at most 1000000, or absent")
-        self._subscription_of(subscription)
-        chosen: list[FiledLetter] = []
-        passed: list[FiledLetter] = []
-        async for filed in self._letters.all(subscription, self._scanned_max):
-            if selection.takes(filed.letter):
-                (passed if filed.redriven_by else chosen).append(filed)
-        window = _window(chosen)
-        ids = selection.ids
-        if any(_lies_in(filed, window) for filed in passed):
-            # Between them lie some that were redriven before: name those that were not.
-            ids = tuple(sorted({filed.letter.id for filed in chosen}))
-            if len(ids) > IDS_MAX:
-                raise Conflict(
-                    f"{len(ids)} dead letters between others already redriven; select by reason to take fewer"
-                )
-        draft = StoredRun(
-            id="",
-            subscription=subscription,
-            kind="redrive",
-            window=in_rows(window),
-            reasons=selection.reasons,
-            ids=ids,
-            rate_per_s=rate_per_s,
+        asked = asked or RedriveAsked()
+        row = self._subscription_of(subscription)
+        named = Chooser(asked.select, self._letters.facts_of)
+        found = [
+            filed async for filed in self._letters.all(subscription, self._scanned_max, asked.select) if filed.is_open
+        ]
+        chosen = [filed for filed in found if filed.fate.state == "open" or named.names(filed.letter)]
+        parking = len(found) - len(chosen)
+        kept = await latest_for_key(chosen, self._letters.source) if asked.only_if_latest_for_key else chosen
+        rate = asked.rate_per_s if asked.rate_per_s is not None else row.spec.rate_per_s
+        return RedrivePlan(
+            draft=msgspec.structs.replace(
+                draft_of(subscription, "redrive", kept), reasons=asked.select.reasons, rate_per_s=asked.rate_per_s
+            ),
+            count=len(kept),
+            reasons=reasons_of(kept),
+            parking=parking,
+            overtaken=len(chosen) - len(kept),
+            eta_s=eta_s_of(len(kept), 0, 0.0, rate),
+            warnings=() if asked.only_if_latest_for_key or not kept else (TRAILS,),
         )
-        reasons = Counter(filed.letter.reason for filed in chosen)
-        return RedrivePlan(draft=draft, count=len(chosen), reasons=dict(sorted(reasons.items())))
 
-    async def create(self, plan: RedrivePlan) -> StampedRun:
-        """Begin it.
+    async def create(self, plan: RedrivePlan, *, who: str | None = None) -> StampedRun:
+        """Begin it. Raises as `begin`."""
+        return await self.begin(plan.draft, who=who)
 
-        Raises `Conflict` while another redrive of the subscription is active, or when there is nothing to do.
+    async def begin(self, draft: StoredRun, *, who: str | None = None) -> StampedRun:
+        """Begin the redrive that ``draft`` describes.
+
+        Raises `Conflict` while another redrive of the subscription is not over, or when there is nothing to do.
         """
-        name = plan.draft.subscription
+        name = draft.subscription
         async with self._locks.setdefault(name, asyncio.Lock()):
             self._check_alone(name, "")
-            begun = await self.runs.add(self.runs.named(plan.draft))
+            begun = await self.runs.add(self.runs.named(draft), who=who)
             try:
                 # Another process may have begun one at the same moment: both see it now, and neither goes on.
                 self._check_alone(name, begun.run.id)
@@ -94,20 +119,12 @@ class Redrives:
 
     def _check_alone(self, subscription: str, own_id: str) -> None:
         for other in self.runs.of(subscription, "redrive"):
-            if other.run.state == "active" and other.run.id != own_id:
-                raise Conflict(f"redrive {other.run.id} of {subscription} is active; wait for it or cancel it")
+            if other.run.state in ("active", "paused") and other.run.id != own_id:
+                raise Conflict(
+                    f"redrive {other.run.id} of {subscription} is {other.run.state}; wait for it or cancel it"
+                )
 
 
-def _window(chosen: list[FiledLetter]) -> dict[tuple[str, int], tuple[int, int]]:
-    """Per partition from the first chosen dead letter to behind the last."""
-    window: dict[tuple[str, int], tuple[int, int]] = {}
-    for filed in chosen:
-        topic, partition, offset = filed.place
-        first, until = window.get((topic, partition), (offset, offset + 1))
-        window[topic, partition] = (min(first, offset), max(until, offset + 1))
-    return window
-
-
-def _lies_in(filed: FiledLetter, window: dict[tuple[str, int], tuple[int, int]]) -> bool:
-    first, until = window.get((filed.place.topic, filed.place.partition), (0, 0))
-    return first <= filed.place.offset < until
+def reasons_of(letters: Sequence[FiledLetter]) -> dict[str, int]:
+    """How many of each reason."""
+    return dict(sorted(Counter(filed.letter.reason for filed in letters).items()))

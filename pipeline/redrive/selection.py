@@ -1,45 +1,115 @@
-"""Which dead letters a redrive takes, and whether one was redriven: decided from the runs alone; pure."""
+"""Selections: which dead letters are meant, by filter or by id. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from pipeline.deadletter import REASONS, DeadLetter
-from pipeline.errors import DeclarationInvalid
-from pipeline.record import Position
-from pipeline.subscription import StoredRun
+from pipeline.errors import DeclarationInvalid, InputError
+from pipeline.filters import Facts, compile_filters
+from pipeline.moment import ms_from_rfc3339
+from pipeline.record import Record
 
+FactsOf = Callable[[Record], Facts]
 IDS_MAX = 4000
-"""Ids in one run: its row must stay below what a table takes (512 KiB)."""
+"""Ids in one selection: a request with more is refused as a whole."""
+NAMED_MAX = 100
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead letters by reason and by id; empty means all, both together mean both must hold."""
+    """Dead letters that match all of what is given; empty means any.
+
+    ``reasons``, ``statuses``, ``keys`` (texts) and ``types`` (CloudEvents): one of them. ``since`` (RFC 3339): failed
+    last no earlier. ``filters``: as a subscription's. ``ids``: of the dead letter, or of its event.
+    """
 
     reasons: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    since: str | None = None
+    filters: tuple[dict[str, Any], ...] = ()
     ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for number, reason in enumerate(self.reasons):
             if reason not in REASONS:
                 raise DeclarationInvalid(f"/select/reasons/{number}", reason, f"one of {', '.join(sorted(REASONS))}")
+        for name, given in (("statuses", self.statuses), ("keys", self.keys), ("types", self.types)):
+            if len(given) > NAMED_MAX:
+                raise DeclarationInvalid(f"/select/{name}", f"{len(given)} of them", f"at most {NAMED_MAX}")
+        if any(not 100 <= status <= 999 for status in self.statuses):
+            raise DeclarationInvalid("/select/statuses", list(self.statuses), "statuses of three digits")
         if len(self.ids) > IDS_MAX:
-            raise DeclarationInvalid("/select/ids", f"{len(self.ids)} ids", f"at most {IDS_MAX} in one redrive")
+            raise DeclarationInvalid("/select/ids", f"{len(self.ids)} ids", f"at most {IDS_MAX} at once")
+        compile_filters(self.filters, field="/select/filters")
+        since_ms(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it means all of them."""
+        return self == Selection()
+
+
+class Chooser:
+    """A selection made ready to be asked of many letters; ``facts_of`` is what filters learn of an event by."""
+
+    def __init__(self, selection: Selection, facts_of: FactsOf) -> None:
+        self._facts_of = facts_of
+        self._reasons, self._statuses = frozenset(selection.reasons), frozenset(selection.statuses)
+        self._keys = frozenset(key.encode() for key in selection.keys)
+        self._types, self._ids = frozenset(selection.types), frozenset(selection.ids)
+        self._since_ms = since_ms(selection)
+        self._filter = compile_filters(selection.filters) if selection.filters else None
 
     def takes(self, letter: DeadLetter) -> bool:
-        return (not self.reasons or letter.reason in self.reasons) and (not self.ids or letter.id in self.ids)
+        return (
+            (not self._reasons or letter.reason in self._reasons)
+            and (not self._statuses or letter.http_status in self._statuses)
+            and (not self._keys or letter.record.key in self._keys)
+            and (not self._ids or self.names(letter))
+            and (not self._types or type_of(letter.record, self._facts_of) in self._types)
+            and (
+                not self._since_ms
+                or ms_from_rfc3339(letter.last_failed_at, field="dlq.last_failed_at") >= self._since_ms
+            )
+            and self._matches(letter.record)
+        )
+
+    def names(self, letter: DeadLetter) -> bool:
+        """Whether the letter is meant by name."""
+        return letter.id in self._ids or text_header(letter.record, "ce_id") in self._ids
+
+    def _matches(self, record: Record) -> bool:
+        """What the filter cannot judge it does not select: an operator who means it names it."""
+        try:
+            return self._filter is None or self._filter.holds(self._facts_of(record))
+        except InputError:
+            return False
 
 
-def redriven_by(place: Position, letter: DeadLetter, runs: Iterable[StoredRun]) -> str | None:
-    """The run that took (or is taking) the dead letter at ``place``, None when none did.
+def since_ms(selection: Selection) -> int:
+    """Milliseconds since 1970; 0: any time."""
+    if selection.since is None:
+        return 0
+    try:
+        return ms_from_rfc3339(selection.since, field="/select/since")
+    except InputError as error:
+        raise DeclarationInvalid(error.field, error.value, error.expected) from None
 
-    A cancelled run's window was cut to what it had done. A redrive that failed again left a new dead letter at a place
-    of its own, so the old one counts as redriven.
-    """
-    for run in runs:
-        first, until = run.window.get(place.topic, {}).get(place.partition, (0, 0))
-        if first <= place.offset < until and Selection(reasons=run.reasons, ids=run.ids).takes(letter):
-            return run.id
-    return None
+
+def type_of(record: Record, facts_of: FactsOf) -> str | None:
+    """The event's CloudEvents type; None where it cannot be read."""
+    in_header = text_header(record, "ce_type")
+    try:
+        return in_header if in_header is not None else facts_of(record).text("type")
+    except InputError:
+        return None
+
+
+def text_header(record: Record, name: str) -> str | None:
+    raw = record.header(name)
+    return None if raw is None else raw.decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -29,7 +30,7 @@ class RunAdmin(Protocol):
 
 class Runs:
     """Runs of one namespace. ``now_ms`` is the wall clock, ``random_hex`` draws what makes ids differ; ``tells`` hears
-    what happens to runs, ``notes`` who asked for it.
+    what happens to runs, ``notes`` who asked for it. Keys that runs parked go from ``parked`` with their run.
     """
 
     def __init__(
@@ -44,13 +45,15 @@ class Runs:
         settings: RunSettings | None = None,
         tells: Tells | None = None,
         notes: Notes | None = None,
+        parked: Table | None = None,
     ) -> None:
         self._table, self._offsets, self._admin = table, offsets, admin
-        self.namespace, self._now_ms, self._random_hex = namespace, now_ms, random_hex
+        self.namespace, self.now_ms, self._random_hex = namespace, now_ms, random_hex
         self.settings = settings or RunSettings()
         self._kept = Kept(self.settings)
         self._tells: Tells = tells or Silent()
         self.notes: Notes = notes or Silent()
+        self._parked = parked
 
     def group(self, run: StoredRun) -> str:
         return f"{group_of(self.namespace, run.subscription)}.{run.kind}.{run.id}"
@@ -77,7 +80,7 @@ class Runs:
 
     def named(self, draft: StoredRun) -> StoredRun:
         """``draft`` with an id (later ones sort behind earlier ones) and the time it was made."""
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         return msgspec.structs.replace(
             draft, id=f"{now_ms:012x}{self._random_hex()}", created_at=rfc3339_from_ms(now_ms)
         )
@@ -140,13 +143,13 @@ class Runs:
         done = done_of(run, {place: committed.offset for place, committed in found.items()})
         if run.state != "active" or not run.created_at:
             return Progress(done=done, total=total)
-        elapsed_s = (self._now_ms() - ms_from_rfc3339(run.created_at, field="created_at")) / 1000
+        elapsed_s = (self.now_ms() - ms_from_rfc3339(run.created_at, field="created_at")) / 1000
         rate_per_s = run.rate_per_s if run.rate_per_s is not None else default_rate_per_s
         return Progress(done=done, total=total, eta_s=eta_s_of(total - done, done, elapsed_s, rate_per_s))
 
     async def forget_old(self, subscription: str, kind: Kind) -> int:
         """Forget finished runs there are too many of, after folding what they took; how many those were."""
-        gone = self._kept.outlived(self.of(subscription, kind), self._now_ms())
+        gone = self._kept.outlived(self.of(subscription, kind), self.now_ms())
         if gone and kind != "replay":
             try:
                 await self._fold(subscription, kind, [one.run for one in gone])
@@ -199,6 +202,13 @@ class Runs:
             return  # somebody else dropped it, or it goes on
         if one.run.kind in ("replay", "redrive") and not is_folded(one.run):
             await self._admin.delete_group(self.group(one.run))
+            await self._unpark(f"{self.group(one.run)}/")
+
+    async def _unpark(self, prefix: str) -> None:
+        for name, row in self._parked.rows().items() if self._parked is not None else ():
+            if name.startswith(prefix) and self._parked is not None:
+                with contextlib.suppress(VersionConflict):  # somebody else did
+                    await self._parked.put(name, None, based_on=row.version)
 
 
 def _facts(run: StoredRun) -> dict[str, object]:
