@@ -8,7 +8,6 @@ others use, so that an event looks up few.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from pipeline.errors import InputError
@@ -32,7 +31,7 @@ class FilterIndex(Generic[T]):
     """Members (hashable) with their filters, None for those that take everything. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._anchored: dict[Key, dict[str, dict[T, Predicate | None]]] = {}
+        self._anchored: dict[Key, dict[str | None, dict[T, Predicate | None]]] = {}
         self._evaluated: dict[T, Predicate] = {}
         self._unfiltered: dict[T, None] = {}
         self._lies_under: dict[T, Anchor] = {}
@@ -76,7 +75,18 @@ class FilterIndex(Generic[T]):
     def select(self, facts: Facts) -> Selected[T]:
         """Whom the event of ``facts`` is for; the same as evaluating every filter."""
         matched, unjudged, reason = [*self._unfiltered], [], ""
-        for member, holds in self._candidates(facts):
+        candidates: list[tuple[T, Predicate | None]] = []
+        for key, table in self._anchored.items():
+            try:
+                text = facts.text(key)
+            except InputError:
+                # Each is asked itself: another of its conditions may be read, and not hold.
+                candidates += {member: self._filters[member] for under in table.values() for member in under}.items()
+            else:
+                if text in table:
+                    candidates += table[text].items()
+        candidates += self._evaluated.items()
+        for member, holds in candidates:
             try:
                 if holds is None or holds(facts):
                     matched.append(member)
@@ -84,18 +94,6 @@ class FilterIndex(Generic[T]):
                 unjudged.append(member)
                 reason = str(error)
         return Selected(matched, unjudged, reason)
-
-    def _candidates(self, facts: Facts) -> Iterator[tuple[T, Predicate | None]]:
-        for key, table in self._anchored.items():
-            try:
-                text = facts.text(key)
-            except InputError:
-                # Each is asked itself: another of its conditions may be read, and not hold.
-                yield from {member: self._filters[member] for under in table.values() for member in under}.items()
-                continue
-            if text is not None and text in table:
-                yield from table[text].items()
-        yield from self._evaluated.items()
 
 
 def _cost(key: Key) -> int:

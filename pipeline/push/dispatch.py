@@ -26,6 +26,7 @@ SPAN = 10_000
 """Offsets. So far ahead of the shared reading a run may join: it waits for that to come up instead of reading itself.
 Runs that are to begin so near to each other begin as one.
 """
+AGAIN_S = 0.2
 
 
 class Member(Protocol):
@@ -73,10 +74,19 @@ class _Shared:
 
 
 class Dispatcher:
-    """Used on the loop only; ``defaults`` as `RecordFacts` has them."""
+    """Used on the loop only; ``defaults`` as `RecordFacts` has them. While the worker may not act nothing is read: a gap
+    is told when it is, and may be another's to tell.
+    """
 
-    def __init__(self, view: LogView, defaults: Callable[[str], tuple[str, str]], *, records_max: int) -> None:
-        self._view, self._defaults, self._records_max = view, defaults, records_max
+    def __init__(
+        self,
+        view: LogView,
+        defaults: Callable[[str], tuple[str, str]],
+        *,
+        records_max: int,
+        may_act: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._view, self._defaults, self._records_max, self._may_act = view, defaults, records_max, may_act
         self._loop = asyncio.get_running_loop()
         self._shared: dict[Place, _Shared] = {}
         self._ready: dict[Place, None] = {}
@@ -167,6 +177,9 @@ class Dispatcher:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
+        if not self._may_act():
+            self._loop.call_later(AGAIN_S, self._pump)
+            return
         self._due = False
         left = self._records_max
         while self._ready and left > 0:

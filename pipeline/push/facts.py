@@ -7,25 +7,29 @@ from typing import Any
 
 from pipeline.event import Event
 from pipeline.filters import NOTHING, Key, parse_data, text_at
-from pipeline.format.headers import CONTENT_TYPE, event_from_kafka
+from pipeline.format.headers import CONTENT_TYPE, KAFKA_PREFIX, event_from_kafka
 from pipeline.format.media import mode_of
 from pipeline.record import Record
 
 Defaults = Callable[[str], tuple[str, str]]
 _UNREAD: Any = object()
+# Attributes that are none by a ``ce_`` header of their name.
+_NOT_BY_HEADER = frozenset(("datacontenttype", "specversion"))
 
 
 class RecordFacts:
-    """Attributes need the event read (9 µs), data JSON parsed; headers neither. ``defaults``: the CloudEvents source
-    and type of records of a topic that carry none.
+    """An attribute that stands in a header of its own (binary mode) is read there, at a tenth of what reading the event
+    costs (9 µs); data needs JSON parsed. ``defaults``: the CloudEvents source and type of records of a topic that carry
+    none.
     """
 
-    __slots__ = ("_attributes", "_data", "_defaults", "_record")
+    __slots__ = ("_attributes", "_data", "_defaults", "_plain", "_record")
 
     def __init__(self, record: Record, defaults: Defaults) -> None:
         self._record, self._defaults = record, defaults
         self._attributes: Mapping[str, str] | None = None
         self._data: Any = _UNREAD
+        self._plain: bool | None = None
 
     def text(self, key: Key) -> str | None:
         """As `pipeline.filters.Facts` says. Data in Avro is no JSON: it has no values."""
@@ -33,6 +37,10 @@ class RecordFacts:
             return text_at(self.data, key)
         if key[1:2] == ".":
             return _header_text(self._record.header(key[2:]))
+        if self._attributes is None and self._is_plain and key not in _NOT_BY_HEADER:
+            value = self._record.header(KAFKA_PREFIX + key)
+            if value and (text := _header_text(value)) is not None:
+                return text
         return self.attributes.get(key)
 
     @property
@@ -49,12 +57,24 @@ class RecordFacts:
         """
         if self._data is _UNREAD:
             record = self._record
-            stated = record.header(CONTENT_TYPE)
-            if stated is not None and mode_of(stated.decode("latin-1")) != "binary":
-                self._data = parse_data(_event_of(record, *self._defaults(record.topic)).data)
-            else:
+            if self._is_plain or not _is_structured(record):
                 self._data = NOTHING if record.value is None else parse_data(record.value)
+            else:
+                self._data = parse_data(_event_of(record, *self._defaults(record.topic)).data)
         return self._data
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether attributes stand in headers of their own, in the version we know."""
+        if self._plain is None:
+            version = self._record.header("ce_specversion")
+            self._plain = (version is None or version == b"1.0") and not _is_structured(self._record)
+        return self._plain
+
+
+def _is_structured(record: Record) -> bool:
+    stated = record.header(CONTENT_TYPE)
+    return stated is not None and mode_of(stated.decode("latin-1")) != "binary"
 
 
 def attributes_of(record: Record, default_source: str, default_type: str) -> Mapping[str, str]:

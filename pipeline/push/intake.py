@@ -17,6 +17,10 @@ from pipeline.push.dispatch import Dispatcher
 from pipeline.push.reading import Place, Reading
 from pipeline.record import Position, Record
 
+# Looking for room costs as much as taking a record in: it is done after so many records, or so many bytes more.
+LOOK_EVERY = 32
+LOOK_BYTES = 262_144
+
 
 class Intake:
     """The intake of one run. ``on_ready`` is called on the loop when `take` may have something new, or something new
@@ -47,6 +51,7 @@ class Intake:
         self._feeds: dict[Place, Feed] = {}
         self._ready: dict[Place, None] = {}
         self._shared: dict[Place, Dispatcher] = {}
+        self._given = self._look_bytes = 0
 
     def open(self, place: Place, offset: int, finished: AckMap) -> None:
         """Read ``place`` from ``offset`` on, unless a bounded reading is through with it. ``finished``: what was
@@ -89,6 +94,11 @@ class Intake:
         read_to = None if shared is None else shared.position(place, self)
         if read_to is not None:
             self._core.receive(place, (), read_to)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `take` may have something."""
+        return bool(self._ready)
 
     def take(self, records_max: int) -> None:
         """Fill the core from the feeds that have something, in turn, while it has room; about ``records_max`` records,
@@ -155,13 +165,16 @@ class Intake:
         self, place: Place, records: Sequence[Record], next_offset: int, unjudged: Mapping[Position, str]
     ) -> None:
         """Who has no room left for more of ``place`` leaves: in all partitions, when it has none for any."""
-        self._reading.unreadable.update(unjudged)
-        self._core.receive(place, records, next_offset)
-        if not self._core.has_room:
-            for shared in list(self._shared):
-                self._leave(shared)
-        elif not self._core.has_room_for(place):
-            self._leave(place)
+        if unjudged:
+            self._reading.unreadable.update(unjudged)
+        core = self._core
+        core.receive(place, records, next_offset)
+        self._given += len(records)
+        if self._given >= LOOK_EVERY or core.held_bytes >= self._look_bytes:
+            self._given, self._look_bytes = 0, core.held_bytes + LOOK_BYTES
+            if not core.has_room_for(place):
+                for left in [place] if core.has_room else list(self._shared):
+                    self._leave(left)
         self._on_ready()
 
     def alone(self, place: Place, offset: int) -> None:

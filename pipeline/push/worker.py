@@ -72,7 +72,12 @@ class Worker:
             let_go=self._let_go,
             happenings=parts.happenings,
         )
-        self._dispatcher = Dispatcher(parts.view, parts.defaults, records_max=settings.take_records_max)
+        self._dispatcher = Dispatcher(
+            parts.view,
+            parts.defaults,
+            records_max=settings.take_records_max,
+            may_act=lambda: self.membership.may_act(parts.clock.monotonic()),
+        )
         self._rounds = Rounds(settings.commit_interval_s)
         self._id_prefixes: dict[str, str] = {}
         self._dirty = asyncio.Event()

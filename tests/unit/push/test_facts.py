@@ -28,6 +28,20 @@ def test_attributes_come_from_the_event_or_its_place() -> None:
     assert facts(record()).text("absent") is None
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        event(1, subject=b"s", tenant=b"acme", time=b"2026-11-20T22:00:00Z"),
+        record(headers=(("ce_type", b"a"), ("ce_type", b"b"), ("ce_subject", None))),
+        record(headers=(("ce_type", b"a"), ("ce_type", None), ("content-type", b"text/plain"))),
+    ],
+)
+def test_an_attribute_read_by_its_header_is_what_the_event_says(given: Record) -> None:
+    whole = facts(given).attributes
+    for key in ("id", "source", "type", "subject", "time", "tenant", "datacontenttype", "specversion", "method"):
+        assert facts(given).text(key) == whole.get(key), key
+
+
 def test_of_several_headers_the_last_counts_and_bytes_that_are_no_text_match_nothing() -> None:
     given = facts(record(headers=(("a", b"1"), ("a", b"2"), ("b", b"\xff"), ("c", None))))
     assert [given.text(f"h.{name}") for name in "abcd"] == ["2", None, None, None]
@@ -45,8 +59,12 @@ def test_data_is_the_value_in_binary_mode_and_stands_inside_in_structured_mode()
 def test_data_of_an_event_that_cannot_be_read_is_looked_into_where_it_lies_beside_it() -> None:
     broken = event(2, id=b"\xff")
     assert facts(broken).text(("a",)) is None
+    assert facts(broken).text("type") == "made"
+    for key in ("id", "time"):
+        with pytest.raises(InputError):
+            facts(broken).text(key)
     with pytest.raises(InputError):
-        facts(broken).text("type")
+        facts(event(2, specversion=b"9")).text("type")
     with pytest.raises(InputError):
         facts(record(value=b"{", headers=(("content-type", b"application/cloudevents+json"),))).text(("a",))
 

@@ -71,7 +71,7 @@ def test_a_replay_is_filtered_as_live_delivery_is() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        event(2, id=b"\xff\xfe"),
+        event(2, type=b"\xff\xfe"),
         event(2, specversion=b"9"),
         record(2, headers=(("content-type", b"application/cloudevents+json"),), value=b"{no json"),
     ],
@@ -81,6 +81,12 @@ def test_what_a_filter_cannot_judge_is_selected_and_said_why(broken: Record) -> 
     assert reading.select([event(1), broken, event(3)]) == [broken]
     assert list(reading.unreadable) == [Position("t", 1, 2)]
     assert "expected" in reading.unreadable[Position("t", 1, 2)]
+
+
+def test_what_a_filter_looks_at_decides_whatever_else_is_wrong_with_a_record() -> None:
+    broken = [event(2, id=b"\xff"), event(3, id=b"\xff", type=b"wanted")]
+    reading = reading_of(row_of(filters=[{"exact": {"type": "wanted"}}]))
+    assert (reading.select(broken), reading.unreadable) == ([broken[1]], {})
 
 
 def test_a_redrive_delivers_the_original_at_its_own_position() -> None:
