@@ -183,27 +183,31 @@ async def test_processes_share_the_partitions_and_hand_over_without_a_second_cal
     def lines() -> list[tuple[int, str, int]]:
         return [tuple(json.loads(line)) for line in out.read_text().split("\n")[:-1]]
 
+    turns = 0
+
     async def by_both() -> bool:
+        """However long the second takes to join, there is work for it."""
+        nonlocal turns
+        made.append(topic_name, 400, keys=40, first=10 * turns)
+        turns += 1
         return len({pid for pid, _, _ in lines()}) == 2
 
     async def all_done() -> bool:
-        return len(lines()) >= 6000
+        return len(lines()) >= 400 * turns
 
-    made.append(topic_name, 3000, keys=40)
-    first = process(made, topic_name, out)
-    second = process(made, topic_name, out)
+    first, second = process(made, topic_name, out), process(made, topic_name, out)
     try:
-        made.append(topic_name, 3000, keys=40, first=75)
-        await until(by_both, 30, "work in two processes")
+        await until(by_both, 40, "work in two processes")
         first.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(first.wait, 15) == 0
-        await until(all_done, 40, "6000 calls")
+        await until(all_done, 40, "every event handled")
     finally:
         first.kill()
+        first.wait(10)
         second.send_signal(signal.SIGTERM)
         status = await asyncio.to_thread(second.wait, 15)
     assert status == 0, (made.folder / "service.log").read_text()
     seen: dict[str, list[int]] = defaultdict(list)
     for _, key, seq in lines():
         seen[key].append(seq)
-    assert all(found == list(range(150)) for found in seen.values())
+    assert all(found == list(range(10 * turns)) for found in seen.values())
