@@ -137,8 +137,16 @@ class PointerKeeper:
         self._counted: dict[str, int] = {}
         self._spilled: dict[Place, Spilled] = {}
 
-    async def load(self, places: list[Place], partition_counts: Mapping[str, int], now_ms: int) -> Loaded:
+    async def load(
+        self,
+        places: list[Place],
+        partition_counts: Mapping[str, int],
+        now_ms: int,
+        *,
+        may_claim: Callable[[Place], bool] = lambda _: True,
+    ) -> Loaded:
         """Read the pointers of ``places`` and write them back under a new epoch, so that a stale worker can tell.
+        ``may_claim`` is asked after reading: what was taken away meanwhile is another's, and left alone.
 
         An epoch is the wall clock in milliseconds, at least one more than the last: it grows even where a tool's reset
         wiped the one before.
@@ -153,6 +161,8 @@ class PointerKeeper:
         pointers: dict[Place, Pointer] = {}
         missing: list[Place] = []
         for place in places:
+            if not may_claim(place):
+                continue
             before = read.get(place)
             if before is not None and before.spilled_at is not None and self._spills is not None:
                 read[place] = with_spill(before, await self._spills.read(self.group, place, before.spilled_at))
@@ -163,6 +173,7 @@ class PointerKeeper:
                 pointers[place] = pointer
         for topic, number in pointers if self._grows else ():
             self._count(topic, number + 1)
+        pointers = {place: pointer for place, pointer in pointers.items() if may_claim(place)}
         if pointers:
             await self.commit(pointers)
         return Loaded(pointers, missing)

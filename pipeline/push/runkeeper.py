@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pipeline.delivery.census import census_of
-from pipeline.errors import PipelineError
+from pipeline.errors import BrokerUnavailable, PipelineError
 from pipeline.faces import What
 from pipeline.hooks import RunState
 from pipeline.names import state_topic_of
@@ -33,8 +33,11 @@ class RunKeeper:
         still_owned: Callable[[Place], bool],
     ) -> None:
         self.reading, self.run = reading, run
-        self._parts, self._settings, self._still_owned = parts, settings, still_owned
+        self._parts, self._settings = parts, settings
+        self._may_act, self._still_owned = may_act, still_owned
         self.topic_ids: dict[str, str] = {}
+        # How many partitions the dead-letter topic still has to get; 0: it has them.
+        self._narrow, self._widened_at = 0, 0.0
         self.keeper = PointerKeeper(
             parts.offsets,
             reading.group,
@@ -62,25 +65,32 @@ class RunKeeper:
             counts[topic] = state.partitions
             self.topic_ids.setdefault(topic, state.topic_id)
         await self._widen_dead_letters(1 + max(number for _, number in wanted))
-        loaded = await self.keeper.load(wanted, counts, int(self._parts.clock.wall() * 1000))
+        loaded = await self.keeper.load(wanted, counts, int(self._parts.clock.wall() * 1000), may_claim=self._may_claim)
         for place, pointer in loaded.pointers.items():
             if self._still_owned(place):
                 self._committer.begun(place, self._parts.clock.monotonic())
                 self.run.begin(place, pointer)
             else:
                 self._committer.forget(place)
+        if any(self._still_owned(place) and place not in {*self.places, *loaded.missing} for place in wanted):
+            raise BrokerUnavailable(f"{self.reading.group}: the lease ran out while pointers were read")
         return loaded.missing
+
+    def _may_claim(self, place: Place) -> bool:
+        """A worker that was frozen while it read would write over its successor's pointers."""
+        return self._still_owned(place) and self._may_act(self._parts.clock.monotonic())
 
     async def _widen_dead_letters(self, partitions: int) -> None:
         """A dead letter lies in the partition of its record, so partitions added later need one each. Where that may
-        not be done, burying there stalls, loudly.
+        not be done, burying there stalls, loudly, and it is tried again now and then.
         """
-        topic = self.reading.dead_letter_topic
+        topic, self._narrow, self._widened_at = self.reading.dead_letter_topic, 0, self._parts.clock.monotonic()
         try:
             if (await self._parts.catalog.get(topic)).partitions < partitions:
                 self._parts.catalog.forget(topic)
                 await self._parts.admin.add_partitions(topic, partitions)
         except PipelineError as error:
+            self._narrow = partitions
             self._parts.hooks.on_consumer_error(error)
 
     async def let_go(self, places: Iterable[Place], drain_s: float) -> None:
@@ -126,6 +136,8 @@ class RunKeeper:
     async def settle(self) -> list[Place]:
         """Commit; begin afresh where an operator moved the cursor; returns places whose pointer was missing then."""
         moved = await self._settle()
+        if self._narrow and self._parts.clock.monotonic() - self._widened_at >= self._settings.check_s:
+            await self._widen_dead_letters(self._narrow)
         return await self.take([place for place in moved if self._still_owned(place)])
 
     async def _settle(self) -> list[Place]:

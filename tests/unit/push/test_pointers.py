@@ -238,3 +238,13 @@ async def test_a_partition_added_later_counts_for_those_who_did_not_claim_it() -
     await ours.commit({T0: ours.last[T0]})
     del offsets.committed["g"][T2]
     assert (await PointerKeeper(offsets, "g", "w3").load([T2], {"t": 3}, NOW_MS)).missing == [T2]
+
+
+async def test_what_was_taken_away_while_it_was_read_is_left_alone() -> None:
+    offsets = FakeOffsets()
+    await offsets.commit("g", {T0: (5, ""), T1: (7, "")})
+    loaded = await PointerKeeper(offsets, "g", "w1").load(
+        [T0, T1], {"t": 2}, NOW_MS, may_claim=lambda place: place == T1
+    )
+    assert (set(loaded.pointers), loaded.missing) == ({T1}, [])
+    assert (await offsets.read("g", [T0]))[T0].metadata == ""
