@@ -11,6 +11,7 @@ Limits (`PublishLimits`): bytes of one record, events in a batch, how long a bat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -69,6 +70,14 @@ class Appends(Protocol):
     ) -> bool: ...
 
 
+Traced = Callable[[str, Event], contextlib.AbstractContextManager[Event]]
+"""For the length of a block, a span of publishing an event to a topic; gives the event that carries its trace."""
+
+
+def _untraced(_topic: str, event: Event) -> contextlib.AbstractContextManager[Event]:
+    return contextlib.nullcontext(event)
+
+
 class _Ready(NamedTuple):
     """A record that has passed every check."""
 
@@ -78,7 +87,9 @@ class _Ready(NamedTuple):
 
 
 class Publisher:
-    """One per process, used on one event loop. ``topics`` are the declared ones by name; it may change while we run."""
+    """One per process, used on one event loop. ``topics`` are the declared ones by name; it may change while we run.
+    ``traced``: who makes spans.
+    """
 
     def __init__(
         self,
@@ -87,7 +98,10 @@ class Publisher:
         topics: Mapping[str, Topic],
         registry: Registry | None = None,
         limits: PublishLimits | None = None,
+        *,
+        traced: Traced | None = None,
     ) -> None:
+        self._traced = traced or _untraced
         self._producer, self._catalog, self._topics, self._registry = producer, catalog, topics, registry
         self._limits = limits or PublishLimits()
         self._codecs: dict[int, AvroCodec] = {}
@@ -100,8 +114,9 @@ class Publisher:
         `BrokerUnavailable` the event may or may not be on the log; publishing it again under the same id is right.
         """
         await self._catalog.get(topic)
-        ready = await self._checked(topic, event, key)
-        return await self._producer.append(topic, key=ready.key, value=ready.value, headers=ready.headers)
+        with self._traced(topic, event) as traced:
+            ready = await self._checked(topic, traced, key)
+            return await self._producer.append(topic, key=ready.key, value=ready.value, headers=ready.headers)
 
     async def publish_batch(
         self, topic: str, events: Sequence[tuple[Event, bytes | None]]
@@ -116,12 +131,13 @@ class Publisher:
             expected = f"at most {self._limits.batch_events_max} events at once"
             raise PayloadTooLarge("batch", f"{len(events)} events", expected)
         ready = []
-        for number, (event, key) in enumerate(events):
-            try:
-                ready.append(await self._checked(topic, event, key))
-            except InputError as error:
-                raise type(error)(f"/{number}/{error.field.lstrip('/')}", error.value, error.expected) from None
-        return await self._append_all(topic, ready)
+        with contextlib.ExitStack() as tracing:
+            for number, (event, key) in enumerate(events):
+                try:
+                    ready.append(await self._checked(topic, tracing.enter_context(self._traced(topic, event)), key))
+                except InputError as error:
+                    raise type(error)(f"/{number}/{error.field.lstrip('/')}", error.value, error.expected) from None
+            return await self._append_all(topic, ready)
 
     async def publish_raw(
         self, topic: str, value: bytes | None, content_type: str | None, key: bytes | None

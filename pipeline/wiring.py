@@ -57,6 +57,7 @@ from pipeline.subscription import StoredSubscription
 from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables, Trials
 from pipeline.telemetry.logs import LoggingHooks
 from pipeline.telemetry.metrics import Metrics
+from pipeline.telemetry.tracing import otlp_tracing
 from pipeline.topic import Topic
 from pipeline.topics.declarations import load_schemas, load_topics
 from pipeline.verify import HistoryWriter
@@ -73,7 +74,8 @@ class Node:
         settings = config.settings
         self.config, self.settings = config, settings
         self.metrics = Metrics()
-        self.hooks = LoggingHooks(self.metrics)
+        self._tracing = otlp_tracing(settings.namespace) if settings.telemetry.traces else None
+        self.hooks = LoggingHooks(self.metrics, traces=self._tracing)
         self.guard = make_guard(config)
         self.schemas = load_schemas(config.path(settings.files.schemas))
         self.declared = {topic.name: topic for topic in load_topics(config.path(settings.files.topics), self.schemas)}
@@ -86,7 +88,13 @@ class Node:
         self.tables = Tables(settings.kafka, self.producer, self.admin, self.hooks)
         self.view = LogView(settings.kafka, settings.view, self.hooks)
         self.registry: Registry = self._registry()
-        self.publisher = Publisher(self.producer, self.catalog, self.declared, self.registry)
+        self.publisher = Publisher(
+            self.producer,
+            self.catalog,
+            self.declared,
+            self.registry,
+            traced=None if self._tracing is None else self._tracing.publishing,
+        )
         self.reader = Reader(
             self.view, self.catalog, self.admin, Rendering(settings.namespace, self.event_type, self.registry)
         )
@@ -105,6 +113,8 @@ class Node:
             raise
 
     async def _start(self) -> None:
+        if self._tracing is not None:
+            self._undo.push_async_callback(asyncio.to_thread, self._tracing.close)
         self._undo.callback(self.admin.close)
         self._undo.callback(self.offsets.close)
         await self.admin.cluster_id()

@@ -6,11 +6,11 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 import structlog
 
-from pipeline.hooks import Hooks
+from pipeline.hooks import Hooks, SpanMaker
 from pipeline.ration import Ration
 
 DIFFERENT_ERRORS_MAX = 1000
@@ -34,23 +34,34 @@ def configure_logs(form: Literal["text", "json"], *, level: int = logging.INFO) 
     )
 
 
+class Traces(Protocol):
+    """Who makes spans of attempts."""
+
+    def span_maker(self, run: str, /) -> SpanMaker | None: ...
+
+
 class LoggingHooks(Hooks):
     """Passes every hook on to ``inner`` and logs those that are news to people; nothing per delivered record is, and a
-    flood is a line with a count. ``clock`` gives monotonic seconds.
+    flood is a line with a count. ``traces`` makes the spans, if anybody. ``clock`` gives monotonic seconds.
     """
 
-    def __init__(self, inner: Hooks, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, inner: Hooks, *, traces: Traces | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._inner, self._clock = inner, clock
         self._log = structlog.get_logger("pipeline")
         self._said: dict[str, int] = {}
         self._ration: Ration[tuple[str, str]] = Ration(LINES_MAX, LINES_S)
         self.meter = inner.meter  # type: ignore[method-assign]  # per record: no hop on the hot path
-        self.span_maker = inner.span_maker  # type: ignore[method-assign]  # the same
+        self._traces: Traces = traces or inner
         self.on_attempt = inner.on_attempt  # type: ignore[method-assign]  # the same
         self.on_connection = inner.on_connection  # type: ignore[method-assign]  # the same
         self.on_appended = inner.on_appended  # type: ignore[method-assign]  # the same
         self.on_view_bytes = inner.on_view_bytes  # type: ignore[method-assign]  # the same
         self.on_committed = inner.on_committed  # type: ignore[method-assign]  # the same
+
+    def span_maker(self, run: str) -> SpanMaker | None:
+        return self._traces.span_maker(run)
 
     def _say(self, level: int, event: str, about: str, **facts: object) -> None:
         """Log it, unless too much of the kind was said of ``about`` lately: then the next says how often."""

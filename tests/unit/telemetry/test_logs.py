@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from pipeline.errors import BrokerUnavailable
-from pipeline.hooks import Hooks
+from pipeline.hooks import Hooks, SpanMaker
 from pipeline.telemetry.logs import DIFFERENT_ERRORS_MAX, LINES_MAX, LINES_S, LoggingHooks, configure_logs
 from tests.fakes.bridge import NotingHooks
 
@@ -103,7 +103,20 @@ def test_a_flood_is_a_few_lines_and_a_count(capsys: pytest.CaptureFixture[str]) 
 def test_what_comes_per_record_goes_straight_to_the_inner_hooks() -> None:
     inner = Hooks()
     hooks = LoggingHooks(inner)
-    assert (hooks.meter, hooks.span_maker) == (inner.meter, inner.span_maker)
+    assert (hooks.meter, hooks.on_committed) == (inner.meter, inner.on_committed)
+    assert hooks.span_maker("app.a") is None
+
+
+def test_who_traces_makes_the_spans() -> None:
+    class Traced:
+        def span_maker(self, run: str) -> SpanMaker:
+            return lambda headers, attempt, status, elapsed_s: told.append((run, attempt))
+
+    told: list[tuple[str, int]] = []
+    spanned = LoggingHooks(Hooks(), traces=Traced()).span_maker("app.a")
+    assert spanned is not None
+    spanned((), 3, 204, 0.1)
+    assert told == [("app.a", 3)]
 
 
 def test_what_is_remembered_of_errors_is_bounded(capsys: pytest.CaptureFixture[str]) -> None:
