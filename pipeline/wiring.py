@@ -54,7 +54,7 @@ from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing, parse_key
 from pipeline.subscription import StoredSubscription
-from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables, Trials
+from pipeline.subscriptions import Beside, Ledgers, Probing, Resets, Subscriptions, SubscriptionTables, Trials
 from pipeline.telemetry.logs import LoggingHooks
 from pipeline.telemetry.metrics import Metrics
 from pipeline.telemetry.tracing import otlp_tracing
@@ -191,6 +191,11 @@ class Node:
     def resets(self) -> Resets:
         bridge_group = f"{self.settings.namespace}._bridge"
         return Resets(self.subscriptions, self.admin, self.offsets, bridge_group=bridge_group)
+
+    @cached_property
+    def probing(self) -> Probing:
+        """Which endpoints workers find down, whatever process they run in."""
+        return Probing(self.view, self.admin, self.happenings.topic)
 
     @cached_property
     def trials(self) -> Trials:
@@ -340,7 +345,7 @@ class Node:
                 resets=self.resets,
                 trials=self.trials,
                 attempts=self.attempts,
-                is_probing=self._is_probing,
+                probing=self.probing,
                 ready=self._not_ready,
                 healthy=self._not_healthy,
                 metrics=self.metrics.text,
@@ -370,11 +375,6 @@ class Node:
         """What a worker would send ``row``'s deliveries with, under ids that are no event's."""
         parts = self.worker_parts
         return make_sender(Reading(self.settings.namespace, row, None, parts.defaults), parts, lambda _: id_prefix)
-
-    def _is_probing(self, name: str) -> bool:
-        """Whether a worker here finds the subscription's endpoint down."""
-        runs = [] if self.worker is None else self.worker.status()
-        return any(run["group"] == self.subscriptions.group(name) and run["breaker"] != "closed" for run in runs)
 
     def _ca_file(self) -> str | None:
         file = self.settings.webhook.ca_file

@@ -15,7 +15,7 @@ from pipeline.push.attempt_search import Attempts
 from pipeline.redrive import DeadLetters, Discards, Edits, ParkedKeys, Redrives
 from pipeline.replay import Replays
 from pipeline.runs import Runs
-from pipeline.subscriptions import Resets, Subscriptions, Trials
+from pipeline.subscriptions import Probing, Resets, Subscriptions, Trials
 
 
 class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +49,7 @@ class GatewayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayParts:
-    """``namespace`` and ``default_type`` name records that are no CloudEvents. ``is_probing``: whether a worker of this
-    process finds the endpoint of a subscription down.
+    """``namespace`` and ``default_type`` name records that are no CloudEvents.
 
     ``ready`` says why this process cannot serve (nothing: it can), ``healthy`` why it should be replaced, ``metrics``
     is the Prometheus text exposition.
@@ -75,7 +74,7 @@ class GatewayParts:
     resets: Resets
     trials: Trials
     attempts: Attempts
-    is_probing: Callable[[str], bool]
+    probing: Probing
     ready: Callable[[], Awaitable[list[str]]]
     healthy: Callable[[], list[str]]
     metrics: Callable[[], bytes]

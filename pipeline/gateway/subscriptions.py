@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -48,7 +49,8 @@ class SubscriptionRoutes:
         query = query_of(request, "limit", "after")
         limit = whole_number("limit", query.get("limit", "100"), 1, LIST_MAX)
         names = [row.spec.name for row, _ in self._subscriptions.list() if row.spec.name > query.get("after", "")]
-        shown = [self._shown(status) for status in await self._subscriptions.statuses(names[:limit])]
+        probing = await self._parts.probing.workers()
+        shown = [_shown(status, probing) for status in await self._subscriptions.statuses(names[:limit])]
         following = names[limit - 1] if len(names) > limit else None
         return json_response({"subscriptions": shown, "next": following})
 
@@ -66,7 +68,8 @@ class SubscriptionRoutes:
         status = await self._subscriptions.status(name)
         latest = await self._parts.attempts.search(name, limit=1)
         last = next(iter(latest.attempts), None)
-        return json_response(self._shown(status) | {"last_attempt": last}, etag=str(status.version))
+        shown = _shown(status, await self._parts.probing.workers())
+        return json_response(shown | {"last_attempt": last}, etag=str(status.version))
 
     async def delete(self, request: Request) -> Response:
         """Offsets stay unless ``forget=true``: making it again resumes."""
@@ -126,12 +129,6 @@ class SubscriptionRoutes:
         )
         return json_response(page)
 
-    def _shown(self, status: Status) -> dict[str, Any]:
-        shown = shown_row(status.row) | _standing(status)
-        if shown["state"] == "active" and self._parts.is_probing(status.row.spec.name):
-            shown["state"] = "probing"
-        return shown
-
 
 def subscription_name(request: Request) -> str:
     """The name in the path; one that could not have been made does not exist."""
@@ -147,6 +144,15 @@ def _outcome(outcome: Outcome, status: int) -> Response:
     made = {"secret": outcome.shown.secret, "public_key": outcome.shown.public_key}
     shown = shown_row(outcome.row) | {name: text for name, text in made.items() if text is not None}
     return json_response(shown, status, etag=str(outcome.version))
+
+
+def _shown(status: Status, probing: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+    """The row and where it stands; ``probing`` when a worker that owns a partition of it finds the endpoint down."""
+    shown = shown_row(status.row) | _standing(status)
+    owners = {one.owner for one in status.partitions}
+    if shown["state"] == "active" and owners & probing.get(status.row.spec.name, frozenset()):
+        shown["state"] = "probing"
+    return shown
 
 
 def _standing(status: Status) -> dict[str, Any]:

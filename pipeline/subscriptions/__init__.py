@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.subscriptions.differences import Difference
 from pipeline.subscriptions.faults import DeclarationsInvalid, EndpointBlocked, FiltersInvalid
 from pipeline.subscriptions.means import Admission, Beside, Outcome, SubscriptionTables
+from pipeline.subscriptions.probing import Probing
 from pipeline.subscriptions.reset_plan import ResetAsked, ResetDone, ResetPart, ResetPlan, WouldClamp
 from pipeline.subscriptions.resets import Resets
 from pipeline.subscriptions.rows import Ledgers, Rows, shown_row
@@ -26,6 +27,7 @@ __all__ = [
     "Outcome",
     "PartitionLag",
     "Planned",
+    "Probing",
     "ResetAsked",
     "ResetDone",
     "ResetPart",

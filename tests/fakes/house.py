@@ -22,7 +22,7 @@ from pipeline.replay import Replays
 from pipeline.runs import Runs
 from pipeline.sealing import KeyRing
 from pipeline.subscription import StoredSubscription, Subscription
-from pipeline.subscriptions import Beside, Ledgers, Resets, Subscriptions, SubscriptionTables, Trials
+from pipeline.subscriptions import Beside, Ledgers, Probing, Resets, Subscriptions, SubscriptionTables, Trials
 from pipeline.topic import Topic
 from tests.fakes.admin import FakeAdmin, FakeCatalog, FakeOffsets
 from tests.fakes.asgi import Caller
@@ -31,7 +31,7 @@ from tests.fakes.producer import FakeProducer
 from tests.fakes.table import FakeTable
 from tests.fakes.view import FakeView
 
-ATTEMPTS = "_pipeline-attempts"
+ATTEMPTS, EVENTS = "_pipeline-attempts", "app.pipeline-events"
 KEYRING = KeyRing([("k1", bytes(range(32)))])
 
 
@@ -135,7 +135,7 @@ class GatewayHouse:
             ),
         )
         self.resets = Resets(self.subscriptions, self.admin, self.offsets, bridge_group="app._bridge")
-        self.endpoint, self.probing = FakeEndpoint(), set[str]()
+        self.endpoint = FakeEndpoint()
         self.trials = Trials(
             self.subscriptions,
             sender_of=lambda _row, _prefix: self.endpoint,
@@ -197,7 +197,7 @@ class GatewayHouse:
             resets=self.resets,
             trials=self.trials,
             attempts=Attempts(self.view, self.admin, ATTEMPTS),
-            is_probing=self.probing.__contains__,
+            probing=Probing(self.view, self.admin, EVENTS),
             ready=ready,
             healthy=lambda: self.unhealthy,
             metrics=lambda: b"# HELP pipeline_up 1\n",

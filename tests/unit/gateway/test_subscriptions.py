@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.push.attempts import Attempt
-from tests.fakes.house import ATTEMPTS, GatewayHouse
+from tests.fakes.house import ATTEMPTS, EVENTS, GatewayHouse
 from tests.unit.gateway.answered import pointers_of, problem_of
 
 HOOK = "/v1/subscriptions/hook"
@@ -241,8 +242,14 @@ async def test_attempts_are_told_the_newest_first(house: GatewayHouse) -> None:
 
 async def test_one_whose_endpoint_is_down_is_probing(house: GatewayHouse) -> None:
     await house.call("PUT", HOOK, json_body=DECLARED)
-    house.probing.add("hook")
+    house.log.create(EVENTS)
+    headers = (("ce_type", b"pipeline.subscription.probing"), ("ce_subject", b"hook"))
+    house.log.append(EVENTS, b'{"worker": "w1"}', headers=headers)
+    assert (await house.call("GET", HOOK)).json()["state"] == "active", "that worker owns nothing of it"
+    owned = Pointer(epoch=1, owner="w1", offset=0).metadata()
+    await house.offsets.commit("app.hook", {("orders", 0): (0, owned)})
     assert (await house.call("GET", HOOK)).json()["state"] == "probing"
+    assert (await house.call("GET", "/v1/subscriptions")).json()["subscriptions"][0]["state"] == "probing"
     await house.call("POST", f"{HOOK}/pause")
     assert (await house.call("GET", HOOK)).json()["state"] == "paused"
 
