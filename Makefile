@@ -39,7 +39,7 @@ floors: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/pytest -q tests/unit $(wildcard tests/property) -m "not kafka"
+	$(BIN)/pytest -q tests/unit $(wildcard tests/property tests/simulation) -m "not kafka and not slow"
 
 format: $(READY)  ## put the code into its form
 	$(BIN)/ruff check --fix .
