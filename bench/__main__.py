@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-PARTS = ("bridge", "latency", "isolation", "catchup", "crash")
+PARTS = ("bridge", "latency", "isolation", "catchup", "crash", "dispatch")
 
 
 def main(argv: list[str]) -> int:

@@ -74,8 +74,8 @@ class _Shared:
 
 
 class Dispatcher:
-    """Used on the loop only; ``defaults`` as `RecordFacts` has them. While the worker may not act nothing is read: a gap
-    is told when it is, and may be another's to tell.
+    """Used on the loop only; ``defaults`` as `RecordFacts` has them. While the worker may not act nothing is read: a
+    gap is told when it is read, and may be another's to tell.
     """
 
     def __init__(
