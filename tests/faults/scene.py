@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka.cimpl import NewTopic
 
@@ -58,7 +59,14 @@ class Scene:
 
     async def caught_up(self) -> None:
         """Everything that was appended by now is delivered: from here on they come at the producer's pace."""
+        await self.delivered(EVENTS // 10)
         await self.delivered(self.load.appended)
+
+    def coordinator(self, group: str) -> int:
+        """The broker that keeps ``group``, counted from 0."""
+        admin = self.rig.admin
+        found: Any = admin.describe_consumer_groups([group])[group].result(20)
+        return int(found.coordinator.id) - 1
 
     async def at_work(self, process: subprocess.Popen[bytes]) -> None:
         """It owns partitions and delivers."""

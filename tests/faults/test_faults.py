@@ -58,13 +58,14 @@ async def test_broker_restarted(scene: Scene, cluster: EmbeddedCluster, judged: 
 
 
 async def test_broker_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
-    """One of three, which leads a third of the partitions and may coordinate the groups; back at the end."""
+    """The one that coordinates the bridge's group, and leads a third of the partitions; back at the end."""
     with scene.bridge():
         await scene.caught_up()
+        number = scene.coordinator(f"{scene.rig.namespace}._bridge")
         scene.tell("broker kill -9", OUTAGE)
-        await asyncio.to_thread(cluster.kill, 0)
+        await asyncio.to_thread(cluster.kill, number)
         await scene.settled()
-        await asyncio.to_thread(cluster.restart, 0)
+        await asyncio.to_thread(cluster.restart, number)
     judged(scene.verified())
 
 
