@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from pipeline.errors import Conflict, DeclarationInvalid, GroupActive
 from pipeline.faces import Pointers, Table, TopicFacts
@@ -10,18 +10,30 @@ from pipeline.names import check_topic_name, dead_letter_topic_of
 from pipeline.runs import Kind, Runs
 from pipeline.subscription import Subscription
 from pipeline.subscriptions.means import GroupAdmin
-from pipeline.subscriptions.standing import commit_start
+from pipeline.subscriptions.standing import commit_start, places_of
 
 # Longer than the sources by default: dead letters wait for an operator, not for a machine.
 DEAD_LETTER_CONFIG = {"retention.ms": str(30 * 24 * 3600 * 1000), "cleanup.policy": "delete"}
 _EMPTY = ("Empty", "Dead")
+# A worker that lets go of a run drains it for at most `bridge.drain_s` (10 s), then commits.
+LET_GO_S_MAX = 12.0
+LOOK_EVERY_S = 0.25
 
 
 class Ground:
     """Groups and topics of one cluster."""
 
-    def __init__(self, admin: GroupAdmin, offsets: Pointers, cursors: Table) -> None:
+    def __init__(
+        self,
+        admin: GroupAdmin,
+        offsets: Pointers,
+        cursors: Table,
+        *,
+        bridge_group: str,
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
         self._admin, self._offsets, self._cursors = admin, offsets, cursors
+        self._bridge_group, self._sleep = bridge_group, sleep
 
     async def check_free(self, name: str, group: str) -> None:
         """Raises `Conflict` or `GroupActive` when somebody else has the group."""
@@ -29,6 +41,21 @@ class Ground:
             raise Conflict(f"{name} is a named cursor, whose group a subscription of this name would share")
         if (state := await self._admin.group_state(group)) not in _EMPTY:
             raise GroupActive(f"group {group} has members ({state}): another consumer uses this name")
+
+    async def forget(self, group: str, topics: Mapping[str, TopicFacts], *, while_worked_on: bool) -> None:
+        """Delete the group with its offsets, and again when a worker that lets go commits once more.
+
+        A worker drains first, so that may be `LET_GO_S_MAX` later; without one at work it is done at once.
+        """
+        await self._admin.delete_group(group)
+        if not while_worked_on or await self._admin.group_state(self._bridge_group) in _EMPTY:
+            return
+        places = places_of(topics)
+        for _ in range(int(LET_GO_S_MAX / LOOK_EVERY_S)):
+            await self._sleep(LOOK_EVERY_S)
+            if await self._offsets.read(group, places):
+                await self._admin.delete_group(group)
+                return
 
     async def prepare(self, group: str, spec: Subscription, topics: Mapping[str, TopicFacts]) -> None:
         """Make the dead-letter topic, or widen it, and commit the start of every partition that has none."""

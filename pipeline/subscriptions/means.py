@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -59,6 +60,7 @@ class Beside(NamedTuple):
     log: Log | None = None
     admission: Admission | None = None
     now_ms: Callable[[], int] = system_now_ms
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

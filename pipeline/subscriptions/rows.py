@@ -11,6 +11,7 @@ import msgspec
 from pipeline.errors import SubscriptionNotFound, VersionConflict
 from pipeline.faces import Notes, Silent, StoredRow, Table, Tells, What
 from pipeline.subscription import StoredSubscription
+from pipeline.subscriptions.secrets import take_secrets
 
 
 class Ledgers(NamedTuple):
@@ -99,10 +100,8 @@ def read_row(stored: StoredRow) -> StoredSubscription:
 
 def shown_row(row: StoredSubscription) -> dict[str, Any]:
     """The row for people and programs: its declaration (secrets are not in it), its state, nothing sealed."""
-    shown: dict[str, Any] = msgspec.to_builtins(row.spec)
-    # A row that an older release wrote may have them in its declaration still.
-    endpoint = shown["endpoint"]
-    endpoint["secret_headers"] = dict.fromkeys(endpoint["secret_headers"], "")
+    # A row that an older release wrote may have secrets in its declaration still.
+    shown: dict[str, Any] = msgspec.to_builtins(take_secrets(row.spec)[0])
     shown |= {"state": row.state, "reason": row.reason, "generation": row.generation}
     if row.allowed_rate_per_min is not None:
         shown["allowed_rate_per_min"] = row.allowed_rate_per_min

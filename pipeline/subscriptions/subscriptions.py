@@ -9,17 +9,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from pipeline.errors import Conflict
+from pipeline.errors import AddressBlocked, Conflict
 from pipeline.faces import Pointers, What
 from pipeline.guard import Guard
 from pipeline.names import check_subscription_name, dead_letter_topic_of, group_of
 from pipeline.sealing import KeyRing
-from pipeline.subscription import SealedSecrets, StoredSubscription
-from pipeline.subscriptions.declared import check_declared
+from pipeline.subscription import SealedSecrets, StoredSubscription, Subscription
+from pipeline.subscriptions.declared import check_declared, urls_of
 from pipeline.subscriptions.differences import Difference, differences
+from pipeline.subscriptions.faults import EndpointBlocked
 from pipeline.subscriptions.ground import Ground, end_runs
 from pipeline.subscriptions.keeping import SecretKeeper
 from pipeline.subscriptions.means import Beside, GroupAdmin, Outcome, SubscriptionTables
@@ -64,7 +66,7 @@ class Subscriptions:
         self._beside = beside = beside or Beside()
         self.rows = Rows(tables.subscriptions, beside.ledgers)
         self._admin, self._guard, self._namespace = admin, guard, namespace
-        self._ground = Ground(admin, offsets, tables.cursors)
+        self._ground = Ground(admin, offsets, tables.cursors, bridge_group=f"{namespace}._bridge", sleep=beside.sleep)
         self.secrets = SecretKeeper(self.rows, Sealer(keyring, random), beside.now_ms)
         self.standing = Standing(admin, offsets, beside.log, now_ms=beside.now_ms)
 
@@ -129,7 +131,7 @@ class Subscriptions:
             topics = await found_topics(self._admin, spec.topics)
             if old is None:
                 await self._ground.check_free(name, self.group(name))
-            allowed = await self._beside.admission.admit(spec, old) if self._beside.admission else None
+            allowed = await self._admitted(spec, old)
             await self._ground.prepare(self.group(name), spec, topics)
             sealed, shown = missing_secrets(name, spec.signing, sealed, self.secrets.sealer)
             row = msgspec.structs.replace(
@@ -181,7 +183,19 @@ class Subscriptions:
             if self._beside.runs is not None:
                 await end_runs(self._beside.runs, name)
             if forget:
-                await self._admin.delete_group(self.group(name))
+                topics = await self._admin.describe(list(row.spec.topics))
+                await self._ground.forget(self.group(name), topics, while_worked_on=row.state == "active")
+
+    async def _admitted(self, spec: Subscription, old: StoredSubscription | None) -> int | None:
+        """What the endpoint allows; an address that may not be called is told by the pointer of its URL."""
+        if self._beside.admission is None:
+            return None
+        try:
+            return await self._beside.admission.admit(spec, old)
+        except AddressBlocked as blocked:
+            urls = urls_of(spec.endpoint)
+            pointer = next((at for at, url in urls if urlsplit(url).hostname == blocked.host), "/endpoint/url")
+            raise EndpointBlocked([(pointer, blocked)]) from None
 
     async def _check_pointers(self, name: str, row: StoredSubscription) -> None:
         await found_topics(self._admin, row.spec.topics)

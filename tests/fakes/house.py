@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Any
 
 from pipeline.delivery.verdict import Fault, Reply
-from pipeline.errors import HandshakeRefused
+from pipeline.errors import AddressBlocked, HandshakeRefused
 from pipeline.gateway import GatewayLimits, GatewayParts, build_app
 from pipeline.guard import Guard
 from pipeline.publish import Publisher
@@ -54,8 +54,11 @@ class FakeAdmission:
     def __init__(self) -> None:
         self.allows: int | None = None
         self.refuses = ""
+        self.blocks: AddressBlocked | None = None
 
     async def admit(self, spec: Subscription, before: StoredSubscription | None = None) -> int | None:
+        if self.blocks is not None:
+            raise self.blocks
         if self.refuses:
             raise HandshakeRefused(self.refuses)
         return self.allows
@@ -102,6 +105,7 @@ class GatewayHouse:
         self.admin = FakeAdmin(self.log, self.offsets)
         self.subscription_rows, self.run_rows, self.cursor_rows = FakeTable(), FakeTable(), FakeTable()
         self.parked_rows = FakeTable()
+        self.slept: list[Callable[[], Awaitable[None]]] = []
         self.audit, self.happenings, self.admission = Told(), Told(), FakeAdmission()
         self.unready: list[str] = []
         self.unhealthy: list[str] = []
@@ -132,6 +136,7 @@ class GatewayHouse:
                 admission=self.admission,
                 log=self.view,
                 now_ms=self.now_ms,
+                sleep=self._sleep,
             ),
         )
         self.resets = Resets(self.subscriptions, self.admin, self.offsets, bridge_group="app._bridge")
@@ -203,6 +208,11 @@ class GatewayHouse:
             metrics=lambda: b"# HELP pipeline_up 1\n",
             limits=limits,
         )
+
+    async def _sleep(self, _seconds: float) -> None:
+        """No time passes; what a test left in ``slept`` happens meanwhile."""
+        for happens in list(self.slept):
+            await happens()
 
     def now_ms(self) -> int:
         return self.log.now_ms

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
+from pipeline.errors import AddressBlocked
 from pipeline.push.attempts import Attempt
 from tests.fakes.house import ATTEMPTS, EVENTS, GatewayHouse
 from tests.unit.gateway.answered import pointers_of, problem_of
@@ -134,6 +135,24 @@ async def test_every_topic_that_is_absent_is_pointed_at(house: GatewayHouse) -> 
 async def test_a_blocked_address_is_pointed_at(house: GatewayHouse) -> None:
     answer = await house.call("PUT", HOOK, json_body={**DECLARED, "endpoint": {"url": "https://127.0.0.1/"}})
     assert problem_of(answer) == (422, "address-blocked") and pointers_of(answer) == ["/endpoint/url"]
+
+
+@pytest.mark.parametrize(
+    ("host", "pointer"), [("hooks.example.org", "/endpoint/url"), ("id.example.org", "/endpoint/auth/token_url")]
+)
+async def test_a_name_that_leads_to_a_blocked_address_is_pointed_at(
+    house: GatewayHouse, host: str, pointer: str
+) -> None:
+    auth = {
+        "kind": "oauth2-client-credentials",
+        "token_url": "https://id.example.org/token",
+        "client_id": "x",
+        "client_secret": "y",
+    }
+    house.admission.blocks = AddressBlocked(host, "10.0.0.1", "private")
+    endpoint = {"url": "https://hooks.example.org/in", "auth": auth}
+    answer = await house.call("PUT", HOOK, json_body={**DECLARED, "endpoint": endpoint})
+    assert problem_of(answer) == (422, "address-blocked") and pointers_of(answer) == [pointer]
 
 
 async def test_a_handshake_that_is_refused_is_409_and_nothing_is_made(house: GatewayHouse) -> None:

@@ -82,6 +82,19 @@ async def test_forgetting_starts_anew(house: GatewayHouse) -> None:
     assert set(committed(house).values()) == {2}
 
 
+async def test_forgetting_outlasts_a_worker_that_commits_while_it_lets_go(house: GatewayHouse) -> None:
+    await house.subscriptions.put("hook", {**DECLARED, "start": "earliest"})
+    house.offsets.active.add("app._bridge")
+
+    async def let_go() -> None:
+        house.slept.clear()
+        await house.offsets.commit(GROUP, {("orders", 0): (2, None)})
+
+    house.slept.append(let_go)
+    await house.subscriptions.delete("hook", forget=True)
+    assert GROUP not in house.offsets.committed
+
+
 async def test_the_same_declaration_again_changes_nothing(house: GatewayHouse) -> None:
     first = await house.subscriptions.put("hook", DECLARED)
     again = await house.subscriptions.put("hook", DECLARED)
