@@ -174,40 +174,63 @@ def process(rig: Rig, topic: str, out: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(words, stderr=log, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
 
 
+class Services:
+    """Two processes of one service; what they handled lies in a file, a line each."""
+
+    def __init__(self, rig: Rig, topic: str) -> None:
+        self._rig, self._topic, self._out, self.turns = rig, topic, rig.folder / "out.jsonl", 0
+        self._out.touch()
+        self.first, self.second = process(rig, topic, self._out), process(rig, topic, self._out)
+
+    def lines(self) -> list[tuple[int, str, int]]:
+        return [tuple(json.loads(line)) for line in self._out.read_text().split("\n")[:-1]]
+
+    async def by_both(self) -> bool:
+        """However long the second takes to join, there is work for it."""
+        self._rig.append(self._topic, 400, keys=40, first=10 * self.turns)
+        self.turns += 1
+        return len({pid for pid, _, _ in self.lines()}) == 2
+
+    async def all_done(self) -> bool:
+        return len({(key, seq) for _, key, seq in self.lines()}) >= 400 * self.turns
+
+    async def end(self) -> None:
+        self.first.kill()
+        self.first.wait(10)
+        self.second.send_signal(signal.SIGTERM)
+        status = await asyncio.to_thread(self.second.wait, 15)
+        assert status == 0, (self._rig.folder / "service.log").read_text()
+
+    def by_key(self) -> dict[str, list[int]]:
+        seen: dict[str, list[int]] = defaultdict(list)
+        for _, key, seq in self.lines():
+            seen[key].append(seq)
+        return seen
+
+
 @pytest.mark.slow
 async def test_processes_share_the_partitions_and_hand_over_without_a_second_call(made: Rig, topic_name: str) -> None:
-    """The second joins, the first leaves by SIGTERM: nothing lost, nothing twice, order kept."""
-    out = made.folder / "out.jsonl"
-    out.touch()
-
-    def lines() -> list[tuple[int, str, int]]:
-        return [tuple(json.loads(line)) for line in out.read_text().split("\n")[:-1]]
-
-    turns = 0
-
-    async def by_both() -> bool:
-        """However long the second takes to join, there is work for it."""
-        nonlocal turns
-        made.append(topic_name, 400, keys=40, first=10 * turns)
-        turns += 1
-        return len({pid for pid, _, _ in lines()}) == 2
-
-    async def all_done() -> bool:
-        return len(lines()) >= 400 * turns
-
-    first, second = process(made, topic_name, out), process(made, topic_name, out)
+    """The first leaves by SIGTERM: nothing lost, nothing twice, order kept."""
+    services = Services(made, topic_name)
     try:
-        await until(by_both, 40, "work in two processes")
-        first.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(first.wait, 15) == 0
-        await until(all_done, 40, "every event handled")
+        await until(services.by_both, 40, "work in two processes")
+        services.first.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(services.first.wait, 15) == 0
+        await until(services.all_done, 40, "every event handled")
     finally:
-        first.kill()
-        first.wait(10)
-        second.send_signal(signal.SIGTERM)
-        status = await asyncio.to_thread(second.wait, 15)
-    assert status == 0, (made.folder / "service.log").read_text()
-    seen: dict[str, list[int]] = defaultdict(list)
-    for _, key, seq in lines():
-        seen[key].append(seq)
-    assert all(found == list(range(10 * turns)) for found in seen.values())
+        await services.end()
+    assert all(found == list(range(10 * services.turns)) for found in services.by_key().values())
+
+
+@pytest.mark.slow
+async def test_a_process_that_is_killed_loses_nothing_and_keeps_order(made: Rig, topic_name: str) -> None:
+    """kill -9: the other has its partitions after the session timeout; first calls are in order."""
+    services = Services(made, topic_name)
+    try:
+        await until(services.by_both, 40, "work in two processes")
+        services.first.kill()
+        await until(services.all_done, 40, "every event handled")
+    finally:
+        await services.end()
+    for found in services.by_key().values():
+        assert list(dict.fromkeys(found)) == list(range(10 * services.turns))
