@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipeline.redrive.discards import DiscardPlan, Discards
 from pipeline.redrive.edits import Change, Edits
 from pipeline.redrive.fates import Fate, Fates, FiledLetter, State
-from pipeline.redrive.letters import DeadLetterPage, DeadLetters, Foreign, LetterNotFound, Search
+from pipeline.redrive.judging import Foreign
+from pipeline.redrive.letters import DeadLetterPage, DeadLetters, LetterNotFound, Search
 from pipeline.redrive.parked import ParkedKeyNotFound, ParkedKeys, Released
 from pipeline.redrive.redrives import RedriveAsked, RedrivePlan, Redrives
 from pipeline.redrive.selection import Selection, type_of

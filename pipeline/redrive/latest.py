@@ -8,7 +8,7 @@ from pipeline.cursor import Cursor
 from pipeline.errors import Conflict, NotFound
 from pipeline.record import Position
 from pipeline.redrive.fates import FiledLetter
-from pipeline.redrive.letters import RecordSource
+from pipeline.redrive.paging import Paging, RecordSource
 
 PAGE_RECORDS = 1000
 SCANNED_MAX = 1_000_000
@@ -41,16 +41,16 @@ async def _last_offsets(
     origins: list[tuple[Position, bytes]] = [(filed.letter.origin, filed.letter.record.key or b"") for filed in own]
     found = {(topic, origin.partition, key): origin.offset for origin, key in origins}
     try:
-        end = await source.records(topic, "latest", 1)
+        paging = await Paging.open(source, topic)
     except NotFound:
         return found
-    starts = dict(end.next_offsets)
+    starts = dict(paging.ends)
     for origin, _ in origins:
         if origin.partition in starts:
             starts[origin.partition] = min(starts[origin.partition], origin.offset)
-    cursor, left, caught_up = Cursor(end.topic.topic_id, starts).token(), SCANNED_MAX, False
+    cursor, left, caught_up = Cursor(paging.facts.topic_id, starts).token(), SCANNED_MAX, False
     while not caught_up:
-        page = await source.records(topic, cursor, PAGE_RECORDS)
+        page = await paging.take(cursor, PAGE_RECORDS)
         for record in page.records:
             name = (topic, record.partition, record.key or b"")
             if record.key is not None and name in found:

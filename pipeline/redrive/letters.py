@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
-from pipeline.deadletter import Claim, DeadLetter, claim_of, unwrap
-from pipeline.errors import Conflict, FormatUnreadable, NotFound
-from pipeline.faces import TopicFacts
+from pipeline.deadletter import DeadLetter
+from pipeline.errors import Conflict, NotFound
 from pipeline.names import dead_letter_topic_of, group_of
-from pipeline.record import Position, Record
+from pipeline.record import Record
 from pipeline.redrive.fates import Fates, FiledLetter, State
+from pipeline.redrive.judging import Foreign, Judge
+from pipeline.redrive.paging import Paging, RecordSource
 from pipeline.redrive.selection import Chooser, FactsOf, Selection
 from pipeline.runs import Runs
 
 PAGE_RECORDS = 500
 FOREIGN_MAX = 100
 """Records that are no dead letters of the subscription shown with one page; more are only counted."""
-
-
-class PageOfRecords(Protocol):
-    @property
-    def topic(self) -> TopicFacts: ...
-    @property
-    def records(self) -> Sequence[Record]: ...
-    @property
-    def next_offsets(self) -> Mapping[int, int]: ...
-    @property
-    def next_cursor(self) -> str: ...
-    @property
-    def caught_up(self) -> bool: ...
-
-
-class RecordSource(Protocol):
-    """Pages of records as they lie on a topic; `pipeline.pull.Reader` is one."""
-
-    async def records(self, topic: str, start: str | None, limit: int, /) -> PageOfRecords: ...
 
 
 class RereadsLog(Protocol):
@@ -58,14 +40,6 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     states: frozenset[State] = frozenset()
     limit: int = 100
     scanned_max: int = 10_000
-
-
-class Foreign(msgspec.Struct, frozen=True, kw_only=True):
-    """A record on the topic that this subscription did not bury: what it claims, and ``why`` it is not believed."""
-
-    place: Position
-    claim: Claim
-    why: str
 
 
 class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,33 +77,23 @@ class DeadLetters:
     def fates(self, subscription: str) -> Fates:
         return Fates(self._runs.takers(subscription), self._runs.settings.redrives_max)
 
-    def read(self, record: Record, subscription: str) -> DeadLetter | Foreign:
-        """The dead letter in ``record``, or why it is none of this subscription's (threat S31)."""
-        try:
-            letter = unwrap(record)
-        except FormatUnreadable as error:
-            claim = claim_of(record)
-            why = f"{error.field} is {error.value}" if claim.dialect == "pipeline" else "not written by this product"
-            return Foreign(place=record.position, claim=claim, why=why)
-        group, topics = group_of(self._runs.namespace, subscription), self._topics_of(subscription)
-        if letter.group != group:
-            return Foreign(place=record.position, claim=claim_of(record), why=f"claims another group than {group}")
-        if topics is not None and letter.origin.topic not in topics:
-            why = f"claims a topic that {subscription} does not read"
-            return Foreign(place=record.position, claim=claim_of(record), why=why)
-        return letter
+    def judge(self, subscription: str) -> Judge:
+        """Who tells its dead letters from what others wrote there."""
+        return Judge(subscription, group_of(self._runs.namespace, subscription), self._topics_of(subscription))
 
     async def search(self, subscription: str, wanted: Search, start: str | None) -> DeadLetterPage:
         """Those found from ``start`` on, the oldest first within a partition, and where to go on."""
         fates, chooser = self.fates(subscription), Chooser(wanted.select, self.facts_of)
+        judge = self.judge(subscription)
         found: list[FiledLetter] = []
         foreign: list[Foreign] = []
         cursor, caught_up, scanned, unreadable = start, False, 0, 0
+        paging = await Paging.open(self.source, self.topic_of(subscription))
         while not caught_up and len(found) < wanted.limit and scanned < wanted.scanned_max:
             # Never more than are still wanted, so that the page's cursor is the answer's.
-            page = await self.source.records(self.topic_of(subscription), cursor, wanted.limit - len(found))
+            page = await paging.take(cursor, wanted.limit - len(found))
             for record in page.records:
-                letter = self.read(record, subscription)
+                letter = judge.read(record)
                 if isinstance(letter, Foreign):
                     unreadable += 1
                     foreign += [letter] if len(foreign) < FOREIGN_MAX else []
@@ -145,16 +109,19 @@ class DeadLetters:
     async def all(
         self, subscription: str, scanned_max: int, select: Selection | None = None
     ) -> AsyncIterator[FiledLetter]:
-        """Every dead letter selected that lies there now. Raises `Conflict` when more than ``scanned_max`` records
-        would have to be looked at: part of the answer is none.
+        """Every dead letter selected that lies there now; later ones are no part of it.
+
+        Raises `Conflict` when more than ``scanned_max`` records would have to be looked at: part of the answer is none.
         """
         fates, chooser = self.fates(subscription), Chooser(select or Selection(), self.facts_of)
+        judge = self.judge(subscription)
         cursor: str | None = "earliest"
         left = scanned_max
+        paging = await Paging.open(self.source, self.topic_of(subscription))
         while True:
-            page = await self.source.records(self.topic_of(subscription), cursor, PAGE_RECORDS)
+            page = await paging.take(cursor, PAGE_RECORDS)
             for record in page.records:
-                letter = self.read(record, subscription)
+                letter = judge.read(record)
                 if not isinstance(letter, Foreign) and chooser.takes(letter):
                     yield _filed(record, letter, fates)
             left -= max(1, len(page.records))
@@ -172,7 +139,7 @@ class DeadLetters:
         record = await self._log.fetch(topic, partition, offset)
         if record is None:
             raise LetterNotFound(f"{topic}/{partition}/{offset}")
-        letter = self.read(record, subscription)
+        letter = self.judge(subscription).read(record)
         if isinstance(letter, Foreign):
             raise LetterNotFound(f"{topic}/{partition}/{offset}", f"what lies there is none: {letter.why}")
         return _filed(record, letter, self.fates(subscription))

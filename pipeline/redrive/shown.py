@@ -10,7 +10,7 @@ import msgspec
 from pipeline.moment import rfc3339_from_ms
 from pipeline.parking import ParkedKey
 from pipeline.redrive.fates import FiledLetter
-from pipeline.redrive.letters import Foreign
+from pipeline.redrive.judging import Foreign
 from pipeline.redrive.selection import text_header
 
 NO_KEY = "~"

@@ -114,7 +114,7 @@ async def test_one_is_found_at_its_place_and_held_against_what_was_published(yar
     assert first.letter.id == "orders/0/0/app.hook"
     assert await yard.letters.is_as_published(first.letter) is True
     assert await yard.letters.is_as_published((await yard.letters.at("hook", 1, 0)).letter) is None
-    forged = yard.letters.read(_forged(b"k0", b"other"), "hook")
+    forged = yard.letters.judge("hook").read(_forged(b"k0", b"other"))
     assert not isinstance(forged, Foreign) and await yard.letters.is_as_published(forged) is False
     with pytest.raises(LetterNotFound):
         await yard.letters.at("hook", 0, 9)
