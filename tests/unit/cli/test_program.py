@@ -44,6 +44,8 @@ def test_the_commands_are_those_that_scripts_know() -> None:
     assert {"dev", "serve", "gateway", "bridge", "lag", "tail", "replay", "kafka", "config"} <= words
     assert {"topics list", "topics plan", "topics apply"} <= words
     assert {"subs list", "subs show", "subs apply", "subs pause", "subs resume", "subs delete"} <= words
+    assert {"subs plan", "subs create", "subs edit", "subs test", "subs rotate-secret", "subs secret"} <= words
+    assert {"subs reset", "subs attempts", "subs release", "secrets rewrap"} <= words
     assert {"dlq list", "dlq show", "dlq redrive"} <= words
 
 
