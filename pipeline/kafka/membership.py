@@ -154,6 +154,9 @@ class Membership:
             if (topic, partition) in self._owned
         ]
         if not offsets:
+            # Nothing is known of what is owned: claiming its pointers needs the lease, so it cannot wait for them.
+            offsets = [TopicPartition(topic, partition, 0) for topic, partition in sorted(self._owned)[:1]]
+        if not offsets:
             return
         if self._issued_at is None:
             self._issued_at = time.monotonic()

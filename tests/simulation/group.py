@@ -155,7 +155,7 @@ class Member:
             return
         if not known:
             self._lost()
-        elif any(place in self._owned for place in self.positions):
+        elif self._owned:
             # The lease: a commit in the group that was taken, counted from when it was issued.
             self._heard_at = max(self._heard_at, issued_at)
 

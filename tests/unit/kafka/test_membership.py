@@ -157,3 +157,14 @@ async def test_one_that_was_never_started_can_be_stopped() -> None:
 def test_a_drain_that_outlasts_the_lease_is_refused(session_timeout_s: float, drain_s: float) -> None:
     with pytest.raises(ValueError, match="session_timeout_s"):
         MembershipSettings(session_timeout_s=session_timeout_s, drain_s=drain_s)
+
+
+async def test_the_lease_is_renewed_before_anything_is_known_of_what_is_owned() -> None:
+    """Claiming pointers needs the lease; where the first claim failed there is no position yet to commit."""
+    bench = Bench()
+    await bench.assign(T0, T1)
+    bench.member.positions.clear()
+    issued_at = bench.renew()
+    bench.member._on_commit(None, cast("Any", [Answered()]))
+    assert bench.member.may_act(issued_at + 9.9)
+    assert bench.fake.committed == [[("t", 0, 0)]]
