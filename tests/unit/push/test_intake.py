@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.core import Core, CoreSettings
 from pipeline.errors import PipelineError, PositionBeyondEnd
-from pipeline.push.intake import Intake
+from pipeline.push.dispatch import Dispatcher
+from pipeline.push.intake import LOOK_EVERY, Intake
 from pipeline.push.reading import Place, Reading
 from pipeline.subscription import StoredRun
-from tests.fakes.bridge import reading_of
+from tests.fakes.bridge import reading_of, row_of
 from tests.fakes.log import MemoryLog
 from tests.fakes.view import FakeView
 
@@ -19,10 +23,12 @@ NOTHING = AckMap()
 class Bench:
     """An intake over a log of two partitions, and what it told."""
 
-    def __init__(self, reading: Reading | None = None, positions_max: int = 100_000) -> None:
+    def __init__(self, reading: Reading | None = None, positions_max: int = 100_000, *, shared: bool = False) -> None:
         self.log = MemoryLog()
         self.log.create("t", 2)
         self.view = FakeView(self.log)
+        view: Any = self.view
+        self.dispatcher = Dispatcher(view, lambda topic: ("/s", topic), records_max=500) if shared else None
         self.core = Core(CoreSettings(positions_max=positions_max))
         self.woken = 0
         self.gaps: list[tuple[Place, int, int]] = []
@@ -34,6 +40,7 @@ class Bench:
             on_ready=self.wake,
             on_gap=lambda place, first, until: self.gaps.append((place, first, until)),
             on_broken=lambda place, error: self.broken.append((place, error)),
+            dispatcher=self.dispatcher,
         )
 
     def wake(self) -> None:
@@ -46,6 +53,11 @@ class Bench:
     def open(self, place: Place, offset: int = 0, finished: AckMap = NOTHING) -> None:
         self.core.assign(place, offset, finished=finished)
         self.intake.open(place, offset, finished)
+
+    async def turn(self) -> None:
+        """What the dispatcher has to hand out is handed out."""
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def heads(self) -> list[int]:
         return sorted(lane.offset for lane in self.core.actions(0.0).sends)
@@ -193,3 +205,81 @@ def test_the_end_is_the_feeds() -> None:
     bench.open(T0)
     bench.intake.take(1)
     assert bench.intake.end_of(T0) == 2
+
+
+async def test_who_has_caught_up_reads_with_the_others() -> None:
+    bench = Bench(shared=True)
+    bench.append(2)
+    bench.open(T0)
+    bench.intake.take(100)
+    assert (bench.intake.shared, bench.view.feeds_open) == (1, 1)
+    bench.append(1)
+    await bench.turn()
+    assert bench.heads() == [0, 1, 2]
+    assert bench.intake.end_of(T0) == 3
+
+
+async def test_what_the_filter_leaves_out_is_passed_when_a_pointer_is_asked_for() -> None:
+    bench = Bench(reading_of(row_of(filters=[{"exact": {"type": "none"}}])), shared=True)
+    bench.open(T0)
+    bench.intake.take(100)
+    bench.append(5)
+    woken = bench.woken
+    await bench.turn()
+    assert (bench.woken, bench.committable()) == (woken, 0)
+    bench.intake.advance(T0)
+    bench.intake.advance(T1)
+    assert bench.committable() == 5
+
+
+async def test_who_has_no_room_reads_alone_and_joins_again_when_it_has_caught_up() -> None:
+    bench = Bench(positions_max=LOOK_EVERY, shared=True)
+    for place in (T0, T1):
+        bench.open(place)
+    bench.intake.take(100)
+    assert bench.intake.shared == 2
+    bench.append(LOOK_EVERY)
+    await bench.turn()
+    assert (bench.intake.shared, bench.view.feeds_open) == (0, 0)
+    bench.append(3)
+    bench.append(1, 1)
+    bench.intake.take(100)
+    await bench.turn()
+    lanes = bench.core.actions(0.0).sends
+    assert [lane.offset for lane in lanes] == list(range(LOOK_EVERY))
+    for lane in lanes:
+        bench.core.succeeded(lane, 0.0)
+    for _ in range(2):
+        bench.intake.take(100)
+    assert bench.intake.shared == 2
+    assert bench.heads() == [0, LOOK_EVERY, LOOK_EVERY + 1, LOOK_EVERY + 2]
+
+
+async def test_a_shared_partition_is_closed_with_the_last_of_its_readers() -> None:
+    bench = Bench(shared=True)
+    bench.open(T0)
+    bench.intake.take(100)
+    bench.intake.close(T0)
+    bench.intake.close(T0)
+    assert (bench.intake.shared, bench.view.feeds_open) == (0, 0)
+
+
+async def test_a_gap_met_together_is_told_without_what_was_delivered_before() -> None:
+    bench = Bench(shared=True)
+    bench.open(T0, 0, AckMap([(2, 4)]))
+    bench.intake.take(100)
+    bench.append(8)
+    bench.log.trim("t", 0, 6)
+    await bench.turn()
+    assert bench.gaps == [(T0, 0, 2), (T0, 4, 6)]
+    assert bench.heads() == [6, 7]
+
+
+async def test_a_bounded_reading_never_reads_with_others() -> None:
+    run = StoredRun(id="r", subscription="hook", kind="replay", window={"t": {0: (0, 5)}})
+    bench = Bench(reading_of(None, run), shared=True)
+    bench.append(3)
+    bench.open(T0)
+    for _ in range(3):
+        bench.intake.take(100)
+    assert (bench.intake.shared, bench.heads()) == (0, [0, 1, 2])
