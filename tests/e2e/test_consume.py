@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,37 @@ async def test_two_handlers_have_two_cursors(made: Rig, topic_name: str) -> None
 
         await until(done, 20, "20 handled, 20 timed out")
     assert "timeout" in headers_of(made.records(f"{made.namespace}.timid.dlq")[0])["dlq.error"]
+
+
+async def test_operators_pause_redrive_and_reset_a_service_as_they_do_a_bridge(made: Rig, topic_name: str) -> None:
+    consumer, runs, mended = consumer_of(made), list[tuple[str | None, int]](), False
+
+    @consumer.on(topic_name, name="orders")
+    async def take(event: Incoming) -> None:
+        if not mended and event.key == b"k1":
+            raise Reject("not yet")
+        runs.append((event.run_id, event.data_json()["seq"]))
+
+    def handled(count: int) -> Callable[[], Awaitable[bool]]:
+        async def enough() -> bool:
+            return len(runs) >= count
+
+        return enough
+
+    made.append(topic_name, 10, keys=5)
+    async with consumer, made.node() as node:
+        await until(handled(8), 20, "8 handled, 2 buried")
+        mended = True
+        begun = await node.redrives.create(await node.redrives.plan("orders"))
+        await until(handled(10), 20, "2 redriven")
+        assert {run_id for run_id, _ in runs[8:]} == {begun.run.id}
+        await node.subscriptions.pause("orders")
+        made.append(topic_name, 5, keys=5, first=2)
+        await node.subscriptions.resume("orders")
+        await until(handled(15), 20, "5 more")
+        group = ("--group", f"{made.namespace}.orders", "--topic", topic_name)
+        await made.tool("kafka-consumer-groups", *group, "--reset-offsets", "--to-earliest", "--execute")
+        await until(handled(30), 20, "all of them again")
 
 
 async def test_a_topic_that_is_missing_is_said_at_the_start(made: Rig) -> None:
