@@ -154,7 +154,7 @@ class FakeBridge:
             **fakes,
         )
 
-    def run(self, reading: Reading | None = None) -> Run:
+    def run(self, reading: Reading | None = None, on_changed: Callable[[], None] = lambda: None) -> Run:
         """A run on the running loop."""
         return Run(
             reading or reading_of(),
@@ -164,6 +164,7 @@ class FakeBridge:
             may_act=lambda _: self.may_act,
             id_prefix=lambda topic: f"evt_{topic}_",
             on_stop=lambda state, reason: self.stopped.append((state, reason)),
+            on_changed=on_changed,
         )
 
     def append(self, *bodies: bytes, key: bytes | None = b"k", partition: int = 0, **headers: bytes) -> None:

@@ -209,11 +209,10 @@ def test_the_end_is_the_feeds() -> None:
 
 async def test_who_has_caught_up_reads_with_the_others() -> None:
     bench = Bench(shared=True)
-    bench.append(2)
     bench.open(T0)
     bench.intake.take(100)
     assert (bench.intake.shared, bench.view.feeds_open) == (1, 1)
-    bench.append(1)
+    bench.append(3)
     await bench.turn()
     assert bench.heads() == [0, 1, 2]
     assert bench.intake.end_of(T0) == 3

@@ -11,7 +11,7 @@ from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import BrokerUnavailable
 from pipeline.push.parts import BridgeSettings
-from pipeline.push.run import Run, core_settings
+from pipeline.push.run import SENDS_MAX, Run, core_settings
 from pipeline.record import Record
 from pipeline.subscription import StoredRun
 from tests.fakes.bridge import AUDIT, OK, FakeBridge, eventually, reading_of, row_of
@@ -76,6 +76,65 @@ async def test_who_may_not_act_sends_nothing_until_he_may() -> None:
     assert run.core.held_bytes == 0
     bench.may_act = True
     await bench.answer(OK)
+
+
+async def test_a_turn_begins_a_bounded_number_of_attempts_and_the_next_turns_the_others() -> None:
+    bench = Bench()
+    for number in range(2 * SENDS_MAX + 1):
+        bench.append(b"x", key=b"%d" % number)
+    run = bench.begin(in_flight_max=4096)
+    began = []
+    while len(bench.sender.sent) <= 2 * SENDS_MAX:
+        before = len(bench.sender.sent)
+        await asyncio.sleep(0)
+        began.append(len(bench.sender.sent) - before)
+    assert max(began) == SENDS_MAX
+    assert [record.offset for record, _ in bench.sender.sent] == list(range(2 * SENDS_MAX + 1))
+    await run.close()
+
+
+async def test_what_was_not_begun_when_its_partition_went_is_not_begun() -> None:
+    bench = Bench()
+    for number in range(SENDS_MAX + 9):
+        bench.append(b"x", key=b"%d" % number)
+    run = bench.begin(in_flight_max=4096)
+    while not bench.sender.sent:
+        await asyncio.sleep(0)
+    run.forget(T0)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert len(bench.sender.sent) == SENDS_MAX
+    await run.close()
+
+
+@pytest.mark.parametrize("declared", [{}, {"in_flight_max": 1}, {"rate_per_s": 1000.0}, {"ordering": "partition"}])
+async def test_after_each_delivery_whatever_is_left_to_do_is_done(declared: dict[str, Any]) -> None:
+    """A run that has nothing left after a delivery is not looked at again; one that has is."""
+    bench = Bench()
+    run = bench.begin(**declared)
+    for number in range(6):
+        bench.append(b"x", key=b"%d" % (number % 2))
+        if number % 3 == 0:
+            await bench.answer(OK)
+    await bench.answer(*[OK] * 4)
+    await eventually(lambda: run.commit_of(T0).offset == 6)
+    assert run.changed
+    await run.close()
+
+
+async def test_a_change_is_told_once_until_it_was_committed() -> None:
+    told: list[bool] = []
+    bench = Bench()
+    run = bench.run(reading_of(), on_changed=lambda: told.append(True))
+    run.begin(T0, Pointer(epoch=1, owner="w1", offset=0))
+    bench.append(b"0", b"1")
+    await bench.answer(OK, OK)
+    assert told == [True]
+    run.changed = False
+    bench.append(b"2")
+    await bench.answer(OK)
+    assert told == [True, True]
+    await run.close()
 
 
 async def test_a_payload_that_cannot_be_read_again_just_now_is_no_failed_attempt() -> None:
