@@ -14,12 +14,14 @@ class Actions(NamedTuple):
     ``sends``: begin an attempt with each head, then `Core.succeeded` or `Core.failed`. ``buries``: append each head
     to the dead-letter topic, then `Core.buried` or `Core.bury_failed`. ``gone``: the endpoint answered 410; said
     once, nothing more is sent. ``holds``: these wait for an operator from now on; remember the keys for the next owner.
+    ``fetches``: read each head's payload again, then `Core.payload`, `Core.unread` or `Core.vanished`.
     """
 
     sends: list[Lane]
     buries: list[Lane]
     gone: bool
     holds: list[Lane]
+    fetches: list[Lane]
 
 
 class Commit(NamedTuple):

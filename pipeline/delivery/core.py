@@ -22,7 +22,18 @@ from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.actions import Actions, Commit
 from pipeline.delivery.breaker import Breaker
 from pipeline.delivery.dead_ends import DeadEnds
-from pipeline.delivery.lanes import BURYING, IN_FLIGHT, PROVEN, READY, SUSPECT, Held, Lane, Part, payload_bytes
+from pipeline.delivery.lanes import (
+    BURYING,
+    FETCHING,
+    IN_FLIGHT,
+    PROVEN,
+    READY,
+    SUSPECT,
+    Held,
+    Lane,
+    Part,
+    payload_bytes,
+)
 from pipeline.delivery.limiter import Limiter
 from pipeline.delivery.outcome import Fate, Times, fate_of
 from pipeline.delivery.pace import Pace
@@ -43,7 +54,7 @@ class Core:
         self._settings = settings
         self._parts: dict[Hashable, Part] = {}
         self._held = Held()
-        self._queues = Queues()
+        self._queues = Queues(settings.fetches_max)
         self._dead_ends = DeadEnds(settings.on_dead_letter, settings.retry, self._queues)
         self.breaker = Breaker(settings.breaker)
         self.limiter: Limiter[Lane] = Limiter(settings.limiter)
@@ -165,6 +176,13 @@ class Core:
         if lane.part.live and lane.head == record.offset:
             lane.head, lane.head_bytes = record, payload_bytes(record)
             lane.part.hold(lane.head_bytes)
+            if lane.state is FETCHING:
+                self._queues.has_payload(lane)
+
+    def unread(self, lane: Lane, now: float) -> None:
+        """The head's payload could not be read: tried again after ``fetch_retry_s``."""
+        if lane.part.live and self._queues.has_no_payload(lane):
+            self._queues.wait(lane, now + self._settings.fetch_retry_s)
 
     # -- attempts out ------------------------------------------------------------------------------------------------
 
@@ -176,12 +194,14 @@ class Core:
         if self._held.total * 2 >= self._settings.held_bytes_max and self.limiter.slow_is_full:
             # What hangs has taken every place it may: what nobody knows to be better waits as positions, and those
             # that deliver are read on.
-            queues.ready.forget_payloads_of_new()
+            queues.forget_payloads_of_new()
+        sends = [] if self.gone else self._pace.begin(now)
         buries = queues.take_buries(self._settings.buries_max - self._burying) if queues.buries else []
         self._burying += len(buries)
         gone, self._gone_told = self.gone and not self._gone_told, self.gone
         holds, self._dead_ends.holds = [lane for lane in self._dead_ends.holds if lane.part.live], []
-        return Actions([] if self.gone else self._pace.begin(now), buries, gone, holds)
+        fetches = queues.take_fetches()
+        return Actions(sends, buries, gone, holds, fetches)
 
     def next_wakeup(self, now: float) -> float | None:
         """When `actions` may have something new although nothing was told to the core; None: only after that."""
@@ -267,6 +287,8 @@ class Core:
             return
         if lane.state is BURYING:
             self._end_bury(lane)
+        elif lane.state is FETCHING:
+            self._queues.has_no_payload(lane)
         else:
             self._pace.call_off(lane)
         self._settle(lane)

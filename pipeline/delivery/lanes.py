@@ -12,8 +12,8 @@
     IN_FLIGHT, SLOW --rejected or spent--> HELD (block) --released by an operator--> READY
     BURYING --append failed--> BURY_WAITING --due--> BURYING
 
-A lane that waits or hangs keeps positions, not payloads: records give way to their offsets and are read again from
-the log when their turn comes.
+A lane that waits or hangs keeps positions, not payloads: records give way to their offsets. Before its turn comes it is
+FETCHING, so that what is read again takes no slot of what is to be sent.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class LaneState(Enum):
     BURYING = "burying"
     BURY_WAITING = "bury waiting"
     HELD = "held"
+    FETCHING = "fetching"
 
 
 class Standing(Enum):
@@ -54,6 +55,7 @@ class Standing(Enum):
 NEW, PROVEN, SUSPECT = Standing.NEW, Standing.PROVEN, Standing.SUSPECT
 READY, IN_FLIGHT, SLOW, WAITING = LaneState.READY, LaneState.IN_FLIGHT, LaneState.SLOW, LaneState.WAITING
 BURYING, BURY_WAITING, HELD = LaneState.BURYING, LaneState.BURY_WAITING, LaneState.HELD
+FETCHING = LaneState.FETCHING
 
 
 class Held:

@@ -8,7 +8,21 @@ from __future__ import annotations
 
 from collections import deque
 
-from pipeline.delivery.lanes import BURY_WAITING, BURYING, HELD, IN_FLIGHT, READY, SLOW, WAITING, Lane, LaneState, Part
+from pipeline.delivery.fetches import Fetches
+from pipeline.delivery.lanes import (
+    BURY_WAITING,
+    BURYING,
+    FETCHING,
+    HELD,
+    IN_FLIGHT,
+    PROVEN,
+    READY,
+    SLOW,
+    WAITING,
+    Lane,
+    LaneState,
+    Part,
+)
 from pipeline.delivery.ready import Ready
 from pipeline.delivery.waiting import NEVER, WaitingRoom
 
@@ -21,12 +35,26 @@ class Queues:
 
     ``retries`` wait by our own schedule and may be woken early as probes; ``patient`` lanes wait as long as the
     endpoint asked, never less; ``bury_retries`` wait for another try at the dead-letter topic. ``next_due`` is when
-    `wake` has something to do, at the soonest.
+    `wake` has something to do, at the soonest. Lanes that kept their positions only are read again
+    first: those that just delivered (``rereads``) are not held up by those nobody knows to be better
+    (``other_rereads``); of each ``fetches_max`` at a time, and with 0 they are sent as they are.
     """
 
-    __slots__ = ("buries", "bury_retries", "next_due", "patient", "ready", "retries")
+    __slots__ = (
+        "_fetches_max",
+        "buries",
+        "bury_retries",
+        "next_due",
+        "other_rereads",
+        "patient",
+        "ready",
+        "rereads",
+        "retries",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, fetches_max: int = 0) -> None:
+        self._fetches_max = fetches_max
+        self.rereads, self.other_rereads = Fetches(fetches_max), Fetches(fetches_max)
         self.ready = Ready()
         self.buries: deque[Lane] = deque()
         self.retries = WaitingRoom()
@@ -35,9 +63,42 @@ class Queues:
         self.next_due = NEVER
 
     def make_ready(self, lane: Lane) -> None:
+        if self._fetches_max and isinstance(lane.head, int):
+            lane.state = FETCHING
+            if not lane.part.draining:
+                (self.rereads if lane.standing is PROVEN else self.other_rereads).line.append(lane)
+            return
         lane.state = READY
         if not lane.part.draining:
             self.ready.append(lane)
+
+    def has_payload(self, lane: Lane) -> None:
+        """What ``lane`` was waiting for has been read."""
+        if not self.rereads.end(lane, well=True):
+            self.other_rereads.end(lane, well=True)
+        self.make_ready(lane)
+
+    def has_no_payload(self, lane: Lane) -> bool:
+        """It could not be read, or there is none; False when nobody waits for that any more."""
+        return self.rereads.end(lane, well=False) or self.other_rereads.end(lane, well=False)
+
+    def forget_payloads_of_new(self) -> None:
+        """Lanes nobody knows anything of wait as positions, but for as many as may be read again at a time, and for
+        those that were: else they would be read again and again.
+        """
+        new, kept = self.ready.new, 0
+        if self._fetches_max and new.count <= self._fetches_max * 2:
+            return
+        for lane in new.take(new.count):
+            if lane in self.other_rereads.fetched or lane in self.rereads.fetched:
+                new.append(lane)
+            elif kept < self._fetches_max:
+                kept += 1
+                lane.forget_followers()
+                new.append(lane)
+            else:
+                lane.forget_payloads()
+                self.make_ready(lane)
 
     def bury(self, lane: Lane) -> None:
         lane.state = BURYING
@@ -80,15 +141,30 @@ class Queues:
         if lane is None:
             lane = self.ready.take_other(None)
         assert lane is not None, "no lane to probe with"
+        self._begun([lane])
         return _begun(lane, IN_FLIGHT)
 
     def take_sends(self, count: int, new_max: int) -> list[Lane]:
         """Up to ``count`` lanes, of them ``new_max`` nobody knows anything of; each in flight now."""
-        return [_begun(lane, IN_FLIGHT) for lane in self.ready.take(count, new_max)]
+        lanes = [_begun(lane, IN_FLIGHT) for lane in self.ready.take(count, new_max)]
+        self._begun(lanes)
+        return lanes
 
     def take_suspects(self, count: int) -> list[Lane]:
         """Up to ``count`` lanes whose last attempt hung; their attempts count as hanging from the start."""
-        return [_begun(lane, SLOW) for lane in self.ready.suspects.take(count)]
+        lanes = [_begun(lane, SLOW) for lane in self.ready.suspects.take(count)]
+        self._begun(lanes)
+        return lanes
+
+    def take_fetches(self) -> list[Lane]:
+        """Lanes whose payloads are to be read again now."""
+        if not self.rereads.line and not self.other_rereads.line:
+            return []
+        return self.rereads.take() + self.other_rereads.take()
+
+    def _begun(self, lanes: list[Lane]) -> None:
+        self.rereads.begun(lanes)
+        self.other_rereads.begun(lanes)
 
     def take_buries(self, count: int) -> list[Lane]:
         """Up to ``count`` lanes off the front, whose dead-letter appends are outstanding now."""
@@ -101,6 +177,8 @@ class Queues:
     def drop(self, part: Part) -> None:
         """Take the lanes of ``part`` out of every queue."""
         self.ready.drop(part)
+        self.rereads.drop(part)
+        self.other_rereads.drop(part)
         self.buries = deque(lane for lane in self.buries if lane.part is not part)
         for room in (self.retries, self.patient, self.bury_retries):
             room.drop(part)

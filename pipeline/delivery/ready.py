@@ -121,11 +121,6 @@ class Ready:
                 return lane
         return None
 
-    def forget_payloads_of_new(self) -> None:
-        """Lanes nobody knows anything of keep positions only, and are read again when their turn comes."""
-        for lane in self.new:
-            lane.forget_payloads()
-
     def drop(self, part: Part) -> None:
         for line in (self.new, self.proven, self.suspects):
             line.drop(part)

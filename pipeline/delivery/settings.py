@@ -15,6 +15,8 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     ``held_bytes_max``: payload bytes in memory; ``positions_max``: events received and not settled. At either limit
     `Core.has_room` is False and the rim stops reading: the backlog waits in the log. ``buries_max``: dead-letter
     appends under way; the rest wait in line. ``bury_retry_s``: wait before one that failed is tried again.
+    ``fetches_max``: payloads read again beside what is being sent (0: each within the slot of its attempt);
+    ``fetch_retry_s``: wait before one that could not be read is tried again.
     """
 
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
@@ -24,5 +26,7 @@ class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     breaker: BreakerSettings = msgspec.field(default_factory=BreakerSettings)
     held_bytes_max: int = 8 * 1024 * 1024
     positions_max: int = 100_000
+    fetches_max: int = 0
+    fetch_retry_s: float = 0.5
     buries_max: int = 256
     bury_retry_s: float = 1.0

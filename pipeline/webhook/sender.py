@@ -66,7 +66,7 @@ class Sender:
         self._settings = settings = settings or SenderSettings()
         self._timeout_s = endpoint.timeout_s
         self._sweep_s = min(max(endpoint.timeout_s / 30, SWEEP_S_MIN), SWEEP_S_MAX)
-        self._connections_max = settings.connections_max or subscription.in_flight_max
+        self._connections_max = settings.connections_max or subscription.in_flight_max * 5
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._waiting: deque[Waiting] = deque()

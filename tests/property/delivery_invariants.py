@@ -24,10 +24,15 @@ def check_limits(model: Model, batch_max: int, batch_bytes_max: int) -> None:
     assert len(core.limiter.slow) <= settings.limiter.slow_max
     sends = {lane for lane, left in model.outstanding.items() if left.kind == "send"}
     assert {*core.limiter.in_flight, *core.limiter.slow} == sends
-    assert len(model.outstanding) - len(sends) <= settings.buries_max
+    fetches = {lane for lane, left in model.outstanding.items() if left.kind == "fetch"}
+    rereads = (core._queues.rereads, core._queues.other_rereads)
+    # A partition that is being drained is told nothing more; what was being read for it does not count.
+    assert {lane for lane in fetches if not lane.part.draining} == {lane for one in rereads for lane in one.fetching}
+    assert all(len(one.fetching) + len(one.fetched) <= settings.fetches_max for one in rereads)
+    assert len(model.outstanding) - len(sends) - len(fetches) <= settings.buries_max
     owed = sum(len(tenure.unsettled) for tenure in model.tenures.values())
     assert owed < settings.positions_max + batch_max
-    under_way = sum(lane.head_bytes for lane in model.outstanding)
+    under_way = sum(lane.head_bytes for lane in {*model.outstanding, *rereads[0].fetched, *rereads[1].fetched})
     assert core.held_bytes < settings.held_bytes_max + batch_bytes_max + under_way
     for tenure in model.tenures.values():
         check_share(model, tenure, owed)
@@ -57,7 +62,7 @@ def check_commit(model: Model, tenure: Tenure) -> None:
     assert finished.above(tenure.read) == tenure.restored.above(tenure.read)
     known = {at: made for at, made in tenure.attempts.items() if at in tenure.unsettled or at >= tenure.read}
     assert attempts == known
-    mine = [left for left in model.outstanding.values() if left.tenure is tenure]
+    mine = [left for left in model.outstanding.values() if left.tenure is tenure and left.kind != "fetch"]
     assert model.core.in_flight_of(log.number) == len(mine)
 
 
@@ -74,7 +79,7 @@ def check_held_bytes(model: Model, tenure: Tenure) -> None:
 
 def reachable(model: Model) -> Iterator[Lane]:
     queues = model.core._queues
-    yield from (*queues.ready, *queues.buries, *model.outstanding)
+    yield from (*queues.ready, *queues.buries, *queues.rereads.line, *queues.other_rereads.line, *model.outstanding)
     for room in (queues.retries, queues.patient, queues.bury_retries):
         yield from (entry[2] for entry in room._heap)
     for part in model.core._parts.values():

@@ -68,5 +68,7 @@ class Tenure:
 class Outstanding:
     """An attempt or dead-letter append whose result has not come."""
 
-    def __init__(self, tenure: Tenure, offset: int, kind: Literal["send", "bury"], began_at: float = 0.0) -> None:
+    def __init__(
+        self, tenure: Tenure, offset: int, kind: Literal["send", "bury", "fetch"], began_at: float = 0.0
+    ) -> None:
         self.tenure, self.offset, self.kind, self.began_at = tenure, offset, kind, began_at

@@ -85,7 +85,9 @@ class Model:
     def act(self) -> None:
         breaker = self.core.breaker
         state, probe_at = breaker.state.value, breaker.probe_at
-        others = [*self.core._queues.ready, *(entry[2] for entry in self.core._queues.retries._heap)]
+        # Lanes that are due are read again before they can be probed with.
+        due = self.now if self.settings.fetches_max else float("-inf")
+        others = [*self.core._queues.ready, *(lane for at, _, lane in self.core._queues.retries._heap if at > due)]
         was_gone = self.core.gone
         actions = self.core.actions(self.now)
         assert not (actions.sends and was_gone), "sent to an endpoint that is gone"
@@ -102,6 +104,10 @@ class Model:
         for lane in actions.sends:
             self._check_send(lane, state)
             self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "send", self.now)
+        for lane in actions.fetches:
+            tenure, record = self._check_head(lane)
+            assert isinstance(lane.head, int), "read again what is in memory"
+            self.outstanding[lane] = Outstanding(tenure, record.offset, "fetch")
         for lane in actions.buries:
             self._check_bury(lane)
             self.outstanding[lane] = Outstanding(self._tenure_of(lane), lane.offset, "bury")
@@ -167,6 +173,16 @@ class Model:
         left = self.outstanding[lane]
         self.core.payload(lane, left.tenure.unsettled[left.offset])
         assert lane.head is left.tenure.unsettled[left.offset]
+
+    def fetched(self, lane: Lane, *, well: bool = True) -> None:
+        """The payload was read for a lane that waited for it in no slot; or could not be."""
+        left = self._end(lane)
+        if well:
+            self.core.payload(lane, left.tenure.unsettled[left.offset])
+            assert lane.head is left.tenure.unsettled[left.offset]
+        else:
+            self.core.unread(lane, self.now)
+            assert isinstance(lane.head, int)
 
     def _end(self, lane: Lane) -> Outstanding:
         if lane is self.probe:

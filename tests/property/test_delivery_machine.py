@@ -125,6 +125,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         if isinstance(lane.head, int):
             if result == "vanished":
                 return model.vanish(lane)
+            if model.outstanding[lane].kind == "fetch":
+                return model.fetched(lane, well=result in ("ok", "batch"))
             model.read_again(lane)
         if model.outstanding[lane].kind == "bury":
             return model.bury_acknowledged(lane) if result in ("ok", "batch") else model.bury_failed(lane)
@@ -259,6 +261,9 @@ class DeliveryMachine(RuleBasedStateMachine):
                 return any(tenure.read < tenure.log.end for tenure in model.tenures.values())
             model.now = due
         for lane, left in list(model.outstanding.items()):
+            if left.kind == "fetch":
+                model.fetched(lane)
+                continue
             if isinstance(lane.head, int):
                 model.read_again(lane)
             (model.succeed if left.kind == "send" else model.bury_acknowledged)(lane)

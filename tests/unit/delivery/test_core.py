@@ -357,7 +357,7 @@ def test_after_revoke_nothing_counts() -> None:
     run.buried(lanes[2])
     run.bury_failed(lanes[2], 1.0)
     assert (run.settled, run.held_bytes, run.gone, run.partitions) == (0, 0, False, ())
-    assert run.actions(1e6) == ([], [], False, [])
+    assert run.actions(1e6) == ([], [], False, [], [])
 
 
 def test_after_revoke_the_slots_are_free_for_others() -> None:

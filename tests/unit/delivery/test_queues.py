@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.delivery.lanes import Lane, LaneState
+from pipeline.delivery.lanes import PROVEN, Lane, LaneState, Part
 from pipeline.delivery.queues import Queues
 from pipeline.delivery.waiting import NEVER
-from tests.unit.delivery.making import lane, part
+from tests.unit.delivery.making import lane, part, record
 
 
 def ready(queues: Queues, *lanes: Lane) -> None:
@@ -166,3 +166,74 @@ def test_a_lane_that_was_asked_to_wait_is_never_called_early() -> None:
     queues.wait_as_asked(lane(here), 50.0)
     ready(queues, last := lane(here))
     assert queues.take_probe(last) is last
+
+
+def waiting(here: Part, offset: int) -> Lane:
+    """A lane that kept its position only."""
+    made = lane(here, offset)
+    made.forget_payloads()
+    return made
+
+
+def test_a_lane_without_its_payload_stands_in_no_line_before_it_is_read() -> None:
+    queues, here = Queues(fetches_max=2), part()
+    each = waiting(here, 0)
+    queues.make_ready(each)
+    assert (queues.take_sends(9, 99), each.state) == ([], LaneState.FETCHING)
+    assert queues.take_fetches() == [each]
+    each.head = record(0)
+    queues.has_payload(each)
+    assert queues.take_sends(9, 99) == [each]
+
+
+def test_no_more_are_read_again_than_may_be_held_until_they_are_sent() -> None:
+    queues, here = Queues(fetches_max=2), part()
+    lanes = [waiting(here, offset) for offset in range(4)]
+    ready(queues, *lanes)
+    assert queues.take_fetches() == lanes[:2]
+    lanes[0].head = record(0)
+    queues.has_payload(lanes[0])
+    assert queues.take_fetches() == []
+    assert queues.take_sends(9, 99) == lanes[:1]
+    assert queues.take_fetches() == lanes[2:3]
+
+
+def test_lanes_nobody_knows_wait_as_positions_but_for_those_that_may_be_read_again() -> None:
+    queues, here = Queues(fetches_max=1), part()
+    lanes = [lane(here, offset) for offset in range(3)]
+    ready(queues, *lanes)
+    queues.forget_payloads_of_new()
+    assert [each.head_bytes > 0 for each in lanes] == [True, False, False]
+    assert here.held_bytes == lanes[0].head_bytes
+    assert list(queues.ready) == lanes[:1]
+    assert list(queues.other_rereads.line) == lanes[1:]
+
+
+def test_what_was_read_again_is_not_forgotten_again() -> None:
+    queues, here = Queues(fetches_max=1), part()
+    again = waiting(here, 0)
+    queues.make_ready(again)
+    queues.take_fetches()
+    again.head = record(0)
+    queues.has_payload(again)
+    ready(queues, *(lane(here, offset) for offset in range(1, 5)))
+    queues.forget_payloads_of_new()
+    assert again.head == record(0)
+    assert queues.take_fetches() == []
+
+
+def test_a_partition_that_is_dropped_is_read_again_no_more() -> None:
+    queues, here, there = Queues(fetches_max=4), part(0), part(1)
+    ready(queues, waiting(here, 0), waiting(there, 0))
+    taken = queues.take_fetches()
+    ready(queues, waiting(here, 1))
+    queues.drop(here)
+    assert (queues.other_rereads.fetching, list(queues.other_rereads.line)) == ({taken[1]}, [])
+
+
+def test_lanes_that_just_delivered_are_read_again_beside_all_others() -> None:
+    queues, here = Queues(fetches_max=1), part()
+    others, proven = [waiting(here, 0), waiting(here, 1)], waiting(here, 2)
+    proven.standing = PROVEN
+    ready(queues, *others, proven)
+    assert queues.take_fetches() == [proven, others[0]]

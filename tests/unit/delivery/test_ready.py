@@ -92,10 +92,3 @@ def test_suspects_stand_apart() -> None:
     ready = filled(suspect)
     assert (ready.take(9, new_max=9), len(ready), list(ready)) == ([], 1, [suspect])
     assert ready.take_other(None) is suspect
-
-
-def test_lanes_nobody_knows_can_be_kept_as_positions() -> None:
-    (new,), (proven,) = of(Standing.NEW), of(PROVEN)
-    filled(new, proven).forget_payloads_of_new()
-    assert (new.head, new.head_bytes, new.part.held_bytes) == (0, 0, 0)
-    assert proven.head_bytes > 0
