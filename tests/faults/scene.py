@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from pipeline.receiver import ReceiverSettings
 from pipeline.testing import WebhookReceiver
-from pipeline.verify import HistoryWriter, Incident, Verified, check, read_history
+from pipeline.verify import HistoryWriter, Incident, Line, Verified, check, read_history
 from pipeline.webhookid import id_prefix
 from tests.e2e.rig import Rig, until
 from tests.faults.load import Load
@@ -93,9 +93,12 @@ class Scene:
         await until(all_came, DONE_S, f"{EVENTS} events delivered")
         await self.rig.until_lag_0("hook", DONE_S)
 
-    def verified(self) -> Verified:
+    def lines(self) -> list[Line]:
         files = sorted(self.rig.folder.glob("*.jsonl"))
-        return check(line for file in files for line in read_history(file))
+        return [line for file in files for line in read_history(file)]
+
+    def verified(self) -> Verified:
+        return check(self.lines())
 
 
 @contextlib.asynccontextmanager

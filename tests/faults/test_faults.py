@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pipeline.embedded import EmbeddedCluster
-from pipeline.verify import Verified
+from pipeline.verify import Committed, Line, Received, Sent, Verified, check
 from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, OUTAGE, Scene, staged
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(150)]
@@ -95,6 +96,7 @@ async def test_rolling_restart(scene: Scene, judged: Judge) -> None:
             with scene.bridge():
                 await scene.settled()
     judged(scene.verified())
+    assert_planted_faults_are_found(scene.lines())
 
 
 async def test_workers_join_and_leave(scene: Scene, judged: Judge) -> None:
@@ -110,3 +112,22 @@ async def test_workers_join_and_leave(scene: Scene, judged: Judge) -> None:
                 await scene.leave(first)
                 await scene.settled()
     judged(scene.verified())
+
+
+def assert_planted_faults_are_found(lines: list[Line]) -> None:
+    """Negative controls: had one of these happened in this very run, the checker would have said so."""
+    received = next(line for line in lines if isinstance(line, Received))
+    committed = next(line for line in lines if isinstance(line, Committed) and line.acknowledged and line.offset > 0)
+    sent = next(
+        line for line in lines if isinstance(line, Sent) and line.id == f"{committed.topic}{committed.partition}_0"
+    )
+    late = max(line.at for line in lines)
+    assert check([line for line in lines if not (isinstance(line, Received) and line.id == received.id)]).lost == 1
+    assert check([*lines, structs.replace(received, at=late)]).duplicates == 1
+    assert check([*lines, structs.replace(committed, at=0.0, acknowledged=False)]).commits_past_unfinished == 1
+    assert check([*lines, structs.replace(sent, at=late)]).sent_again == 1
+    later = [
+        structs.replace(line, at=late) if isinstance(line, Received) and line.id == received.id else line
+        for line in lines
+    ]
+    assert check(later).out_of_order == 1
