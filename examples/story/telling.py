@@ -118,7 +118,7 @@ def _commands(running: Stage, program: str) -> str:
         "pipeline lag billing",
         "pipeline tail orders --from earliest --once",
         "pipeline dlq list mail --all",
-        "pipeline replay audit --from earliest --execute",
+        "pipeline replay run audit --from earliest",
         "pipeline kafka consumer-groups --describe --all-groups",
         "pipeline kafka console-consumer --topic app.mail.dlq --from-beginning --formatter-property print.headers=true",
         f"curl '{running.url}/v1/topics/payments/events?from=earliest&limit=2'",
