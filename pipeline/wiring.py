@@ -184,7 +184,9 @@ class Node:
             keyring=self.keyring,
             guard=self.guard,
             namespace=self.settings.namespace,
-            beside=Beside(ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view),
+            beside=Beside(
+                ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view, is_avro=self._is_avro
+            ),
         )
 
     @cached_property
@@ -276,6 +278,10 @@ class Node:
             guard=self.guard,
             now_ms=_now_ms,
         )
+
+    def _is_avro(self, topic: str) -> bool:
+        declared: Topic | None = self.declared.get(topic)
+        return declared is not None and declared.schema is not None and declared.encoding == "avro"
 
     def event_type(self, topic: str) -> str:
         """The CloudEvents type of records of ``topic`` that name none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import AddressBlocked, DeclarationInvalid, FilterInvalid, InputError
@@ -13,15 +13,17 @@ from pipeline.subscription import Endpoint, OAuth2Auth, Subscription
 from pipeline.subscriptions.faults import judged, raise_all
 
 
-def check_declared(name: str, declared: Mapping[str, Any], guard: Guard) -> Subscription:
-    """The subscription that ``declared`` is.
+def check_declared(
+    name: str, declared: Mapping[str, Any], guard: Guard, is_avro: Callable[[str], bool] = lambda _: False
+) -> Subscription:
+    """The subscription that ``declared`` is. ``is_avro``: whether the data of a topic lies there in Avro.
 
     Raises one error that carries every fault found as ``problems``, each with its JSON pointer: `FiltersInvalid` when
     only filters are wrong, `EndpointBlocked` when only the text of a URL shows already that it may not be called,
     `DeclarationsInvalid` otherwise.
     """
     spec, faults = judged(name, declared)
-    faults += _beyond_types(name, declared, spec)
+    faults += [*_beyond_types(name, declared, spec), *_filter_faults(spec, is_avro)]
     raise_all(faults, list(_blocked(guard, spec.endpoint)))
     return spec
 
@@ -46,11 +48,12 @@ def _beyond_types(name: str, declared: Mapping[str, Any], spec: Subscription) ->
             yield DeclarationInvalid("/start", spec.start, fault.expected)
     if not (spec.signing.v1 or spec.signing.v1a or spec.signing.github):
         yield DeclarationInvalid("/signing", "none", "at least one of v1, v1a and github")
-    yield from _filter_faults(spec)
 
 
-def _filter_faults(spec: Subscription) -> Iterator[FilterInvalid]:
-    """Of each filter by itself, and, when each is good, of all together: their number is limited too."""
+def _filter_faults(spec: Subscription, is_avro: Callable[[str], bool]) -> Iterator[FilterInvalid]:
+    """Of each filter by itself, and, when each is good, of all together: their number is limited too, and into data
+    in Avro none can look.
+    """
     found = 0
     for number, one in enumerate(spec.filters):
         try:
@@ -61,9 +64,14 @@ def _filter_faults(spec: Subscription) -> Iterator[FilterInvalid]:
             yield FilterInvalid(f"/filters/{number}{rest}", fault.value, fault.expected)
     if not found:
         try:
-            compile_filters(spec.filters)
+            compiled = compile_filters(spec.filters)
         except FilterInvalid as fault:
             yield fault
+            return
+        avro = next((topic for topic in spec.topics if is_avro(topic)), None)
+        if compiled.data_pointer is not None and avro is not None:
+            expected = f"an attribute or a header: data on topic {avro} lies there in Avro, which filters do not decode"
+            yield FilterInvalid(compiled.data_pointer, compiled.data_pointer.rpartition("/")[2], expected)
 
 
 def _blocked(guard: Guard, endpoint: Endpoint) -> Iterator[tuple[str, AddressBlocked]]:

@@ -52,7 +52,8 @@ class Beside(NamedTuple):
     """What makes more of subscriptions where it is there.
 
     ``ledgers``: verbs are written down there. ``runs``: those of a subscription that is deleted end with it. ``log``
-    tells the times of records. ``admission`` asks endpoints before they are stored.
+    tells the times of records. ``admission`` asks endpoints before they are stored. ``is_avro``: whether the data of a
+    topic lies there in Avro, where filters cannot look into it.
     """
 
     ledgers: Ledgers = Ledgers()
@@ -61,6 +62,7 @@ class Beside(NamedTuple):
     admission: Admission | None = None
     now_ms: Callable[[], int] = system_now_ms
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    is_avro: Callable[[str], bool] = lambda _: False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -100,7 +100,7 @@ class Subscriptions:
     def plan(self, name: str, declared: Mapping[str, Any]) -> Planned:
         """What `put` would change, as far as that can be told without the cluster. Raises as `put` does."""
         check_subscription_name(name)
-        spec, given = take_secrets(check_declared(name, declared, self._guard))
+        spec, given = take_secrets(check_declared(name, declared, self._guard, self._beside.is_avro))
         found = self.rows.find(name)
         old = read_row(found) if found else None
         sealed = kept_secrets(spec, given, old, self.secrets.sealer)
@@ -121,7 +121,7 @@ class Subscriptions:
         `HandshakeRefused`, `Conflict`, and `GroupActive` when the group belongs to somebody else.
         """
         check_subscription_name(name)
-        spec, given = take_secrets(check_declared(name, declared, self._guard))
+        spec, given = take_secrets(check_declared(name, declared, self._guard, self._beside.is_avro))
         async with self.rows.lock(name):
             found = self.rows.find(name, if_match)
             old = read_row(found) if found else None

@@ -103,6 +103,26 @@ def test_only_filters_wrong_is_a_fault_of_filters() -> None:
     assert [one.field for one in caught.value.problems] == ["/filters/0/sql", "/filters/1/exact"]
 
 
+@pytest.mark.parametrize(
+    ("filters", "faults"),
+    [
+        ([{"exact": {"type": "x", "h.a": "y"}}], []),
+        ([{"exact": {"type": "x"}}, {"not": {"prefix": {"$['a/b']": "y"}}}], ["/filters/1/not/prefix/$['a~1b']"]),
+        ([{"not": {"prefix": {"$.a": "y"}}}], ["/filters/0/not/prefix/$.a"]),
+    ],
+)
+def test_into_data_that_lies_in_avro_no_filter_looks(filters: Any, faults: list[str]) -> None:
+    declared = {**GOOD, "topics": ["plain", "packed"], "filters": filters}
+    try:
+        check_declared("hook", declared, Guard(), lambda topic: topic == "packed")
+        found = []
+    except FiltersInvalid as error:
+        assert "packed" in str(error)
+        found = [one.field for one in error.problems]
+    assert found == faults
+    check_declared("hook", {**declared, "topics": ["plain"]}, Guard(), lambda topic: topic == "packed")
+
+
 def test_only_blocked_addresses_are_told_as_such_each_by_its_place() -> None:
     oauth = {"kind": "oauth2-client-credentials", "token_url": "https://10.0.0.1/token", "client_id": "x"}
     declared = {**GOOD, "endpoint": {"url": "https://127.0.0.1/", "auth": oauth}}
