@@ -1,4 +1,4 @@
-"""What the tutorial and the README's quick start tell to type works, and prints what they show."""
+"""What the tutorial, the operators' page and the README's quick start tell to type works, and prints what they show."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
 
 def test_the_tutorial_goes_as_it_says(reader: Reader) -> None:
     reader.follow((ROOT / "docs" / "tutorial.md").read_text())
+
+
+def test_stock_tools_operate_a_subscription_as_the_page_says(reader: Reader) -> None:
+    reader.follow((ROOT / "docs" / "operating.md").read_text())
 
 
 def test_the_quick_start_goes_as_it_says(reader: Reader, tmp_path: Path) -> None:
