@@ -13,8 +13,9 @@ import argparse
 import time
 from collections import deque
 
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane
+from pipeline.delivery.settings import CoreSettings
 from pipeline.record import Record
 
 PARTITIONS = 12

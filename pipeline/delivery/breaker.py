@@ -21,8 +21,9 @@ from __future__ import annotations
 
 from enum import Enum
 from math import inf
+from typing import NamedTuple
 
-import msgspec
+from pipeline.delivery.settings import BreakerSettings
 
 
 class BreakerState(Enum):
@@ -35,23 +36,7 @@ class BreakerState(Enum):
 CLOSED, OPEN, PROBING = BreakerState.CLOSED, BreakerState.OPEN, BreakerState.PROBING
 
 
-class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``patience`` times the usual latency must have passed since the first failure: half the keys may fail faster
-    than the others succeed. ``probe_wait_s`` doubles with each failed probe up to ``probe_wait_s_max``.
-    """
-
-    failures_to_open: int = 10
-    lanes_to_open: int = 3
-    patience: float = 4.0
-    few_failures: int = 4
-    few_events: int = 2
-    few_after_s: float = 10.0
-    unreachable_to_open: int = 3
-    probe_wait_s: float = 1.0
-    probe_wait_s_max: float = 60.0
-
-
-class Failure(msgspec.Struct, frozen=True, gc=False):
+class Failure(NamedTuple):
     """One failed attempt of ``lane`` (any number that tells lanes apart) with the event at ``offset``, begun at
     ``began_at``. ``retry_after_s``: what the endpoint asked for; ``unreachable``: no connection came about.
     """

@@ -44,8 +44,6 @@ from pipeline.delivery.waiting import NEVER
 from pipeline.delivery.watermark import Watermark
 from pipeline.record import Record
 
-__all__ = ["Core", "CoreSettings"]
-
 
 class Core:
     """See the module's rules. Give it records, ask for `actions`, tell it results, commit `commit_of`."""

@@ -13,7 +13,7 @@ from itertools import islice
 from math import inf
 from typing import Generic, TypeVar
 
-import msgspec
+from pipeline.delivery.settings import LimiterSettings
 
 T = TypeVar("T", bound=Hashable)
 # A running median, not a mean: hanging attempts must not pass for usual.
@@ -28,22 +28,6 @@ _CUT_EVERY_S = 1.0
 # endpoint may fail for reasons of their own.
 _STRAINS_MIN = 8
 _STRAINS_PER_SUCCESS = 2
-
-
-class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``in_flight_min``, ``in_flight_max``: floor and ceiling of the adaptive cap. ``slow_factor`` times the usual
-    latency, at least ``slow_after_s``, makes an attempt slow; ``slow_max`` of them have a cap of their own.
-    ``rate_per_s`` tokens are saved up for ``burst_s``, at least one.
-    """
-
-    in_flight_min: int = 1
-    in_flight_max: int = 128
-    slow_start: int = 2
-    slow_max: int = 512
-    slow_after_s: float = 1.0
-    slow_factor: float = 8.0
-    rate_per_s: float | None = None
-    burst_s: float = 0.1
 
 
 class Limiter(Generic[T]):

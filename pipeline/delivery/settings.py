@@ -4,9 +4,39 @@ from __future__ import annotations
 
 import msgspec
 
-from pipeline.delivery.breaker import BreakerSettings
-from pipeline.delivery.limiter import LimiterSettings
 from pipeline.subscription import RetryPolicy
+
+
+class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``patience`` times the usual latency must have passed since the first failure: half the keys may fail faster
+    than the others succeed. ``probe_wait_s`` doubles with each failed probe up to ``probe_wait_s_max``.
+    """
+
+    failures_to_open: int = 10
+    lanes_to_open: int = 3
+    patience: float = 4.0
+    few_failures: int = 4
+    few_events: int = 2
+    few_after_s: float = 10.0
+    unreachable_to_open: int = 3
+    probe_wait_s: float = 1.0
+    probe_wait_s_max: float = 60.0
+
+
+class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """``in_flight_min``, ``in_flight_max``: floor and ceiling of the adaptive cap. ``slow_factor`` times the usual
+    latency, at least ``slow_after_s``, makes an attempt slow; ``slow_max`` of them have a cap of their own.
+    ``rate_per_s`` tokens are saved up for ``burst_s``, at least one.
+    """
+
+    in_flight_min: int = 1
+    in_flight_max: int = 128
+    slow_start: int = 2
+    slow_max: int = 512
+    slow_after_s: float = 1.0
+    slow_factor: float = 8.0
+    rate_per_s: float | None = None
+    burst_s: float = 0.1
 
 
 class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):

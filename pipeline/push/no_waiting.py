@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pipeline.delivery.breaker import BreakerSettings
 from pipeline.delivery.schedule import RETRY_WAIT_S_MIN
+from pipeline.delivery.settings import BreakerSettings
 from pipeline.subscription import RetryPolicy
 
 BREAKER = BreakerSettings(probe_wait_s=RETRY_WAIT_S_MIN, probe_wait_s_max=RETRY_WAIT_S_MIN)

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable
 
 from pipeline.delivery.actions import Commit
-from pipeline.delivery.breaker import CLOSED, BreakerSettings, BreakerState
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.breaker import CLOSED, BreakerState
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import HELD, Lane, reason_of
-from pipeline.delivery.limiter import LimiterSettings
 from pipeline.delivery.pointer import Pointer
+from pipeline.delivery.settings import BreakerSettings, CoreSettings, LimiterSettings
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
 from pipeline.errors import PayloadTooLarge, PipelineError
 from pipeline.faces import What

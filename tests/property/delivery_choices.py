@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from pipeline.delivery.breaker import BreakerSettings
-from pipeline.delivery.core import CoreSettings
-from pipeline.delivery.limiter import LimiterSettings
+from pipeline.delivery.settings import BreakerSettings, CoreSettings, LimiterSettings
 from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.subscription import RetryPolicy
 

@@ -6,9 +6,10 @@ queues: an attempt the core begins is compared with the rules, never predicted.
 
 from __future__ import annotations
 
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane, payload_bytes
 from pipeline.delivery.pointer import Pointer, read_pointer
+from pipeline.delivery.settings import CoreSettings
 from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.record import Record
 from tests.property.delivery_log import Outstanding, PartitionLog, Tenure

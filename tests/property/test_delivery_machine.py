@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pipeline.delivery.ackmap import AckMap
-from pipeline.delivery.core import CoreSettings
 from pipeline.delivery.lanes import Lane
+from pipeline.delivery.settings import CoreSettings
 from tests.property.delivery_choices import (
     BATCH_BYTES_MAX,
     BATCH_MAX,

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from itertools import count
 from typing import NamedTuple
 
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane
+from pipeline.delivery.settings import CoreSettings
 from pipeline.delivery.verdict import DELIVERED, Verdict
 from pipeline.record import Record
 

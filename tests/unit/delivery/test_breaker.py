@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.delivery.breaker import Breaker, BreakerSettings, BreakerState, Failure
+from pipeline.delivery.breaker import Breaker, BreakerState, Failure
+from pipeline.delivery.settings import BreakerSettings
 
 SETTINGS = BreakerSettings(failures_to_open=3, lanes_to_open=2, probe_wait_s=1.0, probe_wait_s_max=4.0)
 NO_JITTER = 0.9999999999

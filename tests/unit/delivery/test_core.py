@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.actions import Commit
-from pipeline.delivery.breaker import BreakerSettings, BreakerState
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.breaker import BreakerState
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane, payload_bytes
-from pipeline.delivery.limiter import LimiterSettings
+from pipeline.delivery.settings import BreakerSettings, CoreSettings, LimiterSettings
 from pipeline.record import Record
 from pipeline.subscription import RetryPolicy
 from tests.unit.delivery.making import FAILED, GONE, REJECTED, asked, record

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from pipeline.delivery.breaker import BreakerState
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane
-from pipeline.delivery.limiter import LimiterSettings
+from pipeline.delivery.settings import CoreSettings, LimiterSettings
 from pipeline.delivery.verdict import Fault, FaultKind, Reply, verdict_of
 from pipeline.record import Record
 from pipeline.subscription import RetryPolicy

@@ -6,7 +6,8 @@ from math import inf
 
 import pytest
 
-from pipeline.delivery.limiter import Limiter, LimiterSettings
+from pipeline.delivery.limiter import Limiter
+from pipeline.delivery.settings import LimiterSettings
 
 
 def limiter(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.delivery.breaker import Breaker, BreakerSettings, BreakerState, Failure
+from pipeline.delivery.breaker import Breaker, BreakerState, Failure
 from pipeline.delivery.lanes import Lane
 from pipeline.delivery.outcome import Fate, Times, fate_of
+from pipeline.delivery.settings import BreakerSettings
 from pipeline.delivery.verdict import Verdict
 from pipeline.subscription import RetryPolicy
 from tests.unit.delivery.making import FAILED, GONE, REJECTED, asked, lane, part

@@ -73,6 +73,18 @@ async def test_what_a_redrive_could_not_deliver_is_the_same_letter_redriven_once
     assert (again.id, again.redrives, again.record) == (unwrap(first).id, 1, RECORD)
 
 
+async def test_an_edited_event_that_dies_again_still_says_who_edited_it() -> None:
+    bridge = FakeBridge()
+    edit = Edit(by="ann", original="app.hook.dlq/1/0", sha256="ab" * 32)
+    lane = failed_lane()
+    key, value, headers = wrap(RECORD, "app.hook", failure_of(lane, 1.0, WALL), edit=edit)
+    edited = Record("app.hook.dlq", 1, 0, 1, key, value, headers)
+    stored = StoredRun(id="r", subscription="hook", kind="redrive", window={"app.hook.dlq": {1: (0, 1)}})
+    await Burial(cast("Producer", bridge.producer), reading_of(None, stored)).bury(edited, lane, 1.0, WALL)
+    (again,) = bridge.log.topics["app.hook.dlq"].partitions[1].records
+    assert unwrap(again).edit == edit
+
+
 async def test_an_append_that_failed_is_the_callers_to_try_again() -> None:
     bridge = FakeBridge()
     bridge.producer.down = True

@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from pipeline.delivery.ackmap import AckMap
-from pipeline.delivery.core import Core, CoreSettings
+from pipeline.delivery.core import Core
+from pipeline.delivery.settings import CoreSettings
 from pipeline.errors import PipelineError, PositionBeyondEnd
 from pipeline.push.dispatch import Dispatcher
 from pipeline.push.intake import LOOK_EVERY, Intake

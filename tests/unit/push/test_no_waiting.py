@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.delivery.breaker import BreakerSettings
+from pipeline.delivery.settings import BreakerSettings
 from pipeline.push.no_waiting import BREAKER
 from pipeline.push.parts import BridgeSettings
 from pipeline.push.reading import Reading

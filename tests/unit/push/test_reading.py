@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.deadletter import Failure, unwrap, wrap
+from pipeline.deadletter import Edit, Failure, unwrap, wrap
 from pipeline.push.reading import is_selected
 from pipeline.record import Headers, Position, Record
 from pipeline.subscription import StoredRun
@@ -96,6 +96,15 @@ def test_a_redrive_delivers_the_original_at_its_own_position() -> None:
     assert reading.select([lies_there]) == [lies_there]
     assert reading.delivery(lies_there) == original
     assert reading.redrives_of(lies_there) == 2
+
+
+def test_who_edited_an_event_stays_known() -> None:
+    edit = Edit(by="ann", original="app.hook.dlq/1/3", sha256="ab" * 32)
+    key, value, headers = wrap(record(42), "app.hook", FAILURE, edit=edit)
+    edited = Record("app.hook.dlq", 1, 4, 1_795_219_300_000, key, value, headers)
+    assert reading_of(None, redrive()).edit_of(edited) == edit
+    assert reading_of(None, redrive()).edit_of(letter(record(42))) is None
+    assert reading_of().edit_of(record(42)) is None
 
 
 @pytest.mark.parametrize(
