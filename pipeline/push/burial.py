@@ -24,7 +24,11 @@ class Burial:
         failure = failure_of(lane, now, wall_minus_monotonic)
         original = self._reading.delivery(record)
         key, value, headers = wrap(
-            original, self._reading.subscription_group, failure, redrives=self._reading.redrives_of(record)
+            original,
+            self._reading.subscription_group,
+            failure,
+            redrives=self._reading.redrives_of(record),
+            edit=self._reading.edit_of(record),
         )
         await self._producer.append(
             self._reading.dead_letter_topic, key=key, value=value, headers=headers, partition=original.partition

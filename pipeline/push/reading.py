@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from pipeline.deadletter import DeadLetter, unwrap
+from pipeline.deadletter import DeadLetter, Edit, unwrap
 from pipeline.errors import FormatUnreadable, InputError
 from pipeline.filters import Predicate, compile_filters
 from pipeline.names import dead_letter_topic_of, group_of
@@ -75,6 +75,10 @@ class Reading:
     def redrives_of(self, record: Record) -> int:
         """How often the event of ``record`` will have been redriven when this attempt is over."""
         return unwrap(record).redrives + 1 if self.redrives else 0
+
+    def edit_of(self, record: Record) -> Edit | None:
+        """Who changed the event of ``record`` by hand, which stays known when it dies again."""
+        return unwrap(record).edit if self.redrives else None
 
     def _takes(self, record: Record, holds: Predicate) -> bool:
         try:

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from pipeline.deadletter import unwrap
+from pipeline.deadletter import Edit, unwrap, wrap
 from pipeline.delivery.lanes import Held, Lane, Part
 from pipeline.delivery.verdict import Verdict, VerdictKind
 from pipeline.delivery.watermark import Watermark
