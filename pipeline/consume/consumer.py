@@ -29,6 +29,7 @@ from pipeline.record import Record
 from pipeline.subscription import RetryPolicy
 
 F = TypeVar("F", bound=Call)
+Defaults = Callable[[str], tuple[str, str]]
 # `concurrency` is a bound, not a wish: attempts that hang do not leave it for a cap of their own.
 NEVER_SLOW_S = 86_400.0
 log = logging.getLogger("pipeline.consume")
@@ -134,7 +135,7 @@ class Consumer:
             raise DeclarationInvalid("consumer", self.name, "started once")
         self._stopped = asyncio.get_running_loop().create_future()
         house = House(self._kafka, self._settings, self._hooks)
-        await house.start(self._handlers, partial(self._caller, house), self._stop_by)
+        await house.start(self._handlers, partial(self._caller, house.defaults), self._stop_by)
         self._house = house
 
     async def stop(self) -> None:
@@ -177,8 +178,10 @@ class Consumer:
 
     # -- what the worker asks ----------------------------------------------------------------------------------------
 
-    def _caller(self, house: House, reading: Reading, id_prefix: Callable[[str], str]) -> Caller:
+    def _caller(self, defaults: Defaults, reading: Reading, id_prefix: Callable[[str], str]) -> Caller:
         handler = self._handlers[reading.spec.name]
+        if reading.is_shadow:
+            raise DeclarationInvalid("endpoint", "a shadow", "none: what a service replays, its own handler gets")
 
         def make(record: Record, attempt: int) -> Incoming:
             return Incoming(
@@ -186,7 +189,7 @@ class Consumer:
                 attempt,
                 delivery_id=f"{id_prefix(record.topic)}{record.partition}_{record.offset}",
                 run_id=reading.run_id,
-                defaults=house.defaults(record.topic),
+                defaults=defaults(record.topic),
             )
 
         return Caller(handler.call, make, handler.timeout_s, waits=not self._instant)

@@ -12,8 +12,9 @@ from pipeline.consume.own_rows import NoRows, OwnRows
 from pipeline.delivery.verdict import FaultKind
 from pipeline.errors import DeclarationInvalid, FormatUnreadable
 from pipeline.push.no_waiting import without_waits
+from pipeline.push.reading import Reading
 from pipeline.record import Record
-from pipeline.subscription import RetryPolicy, subscription_from
+from pipeline.subscription import Endpoint, RetryPolicy, StoredRun, StoredSubscription, subscription_from
 from tests.fakes.table import FakeTable
 
 
@@ -124,3 +125,16 @@ async def test_a_process_sees_the_rows_of_its_own_handlers() -> None:
     assert rows.get("orders") is not None
     assert rows.get("other") is None
     assert NoRows().rows() == {}
+
+
+def test_a_shadow_replay_is_not_given_to_the_live_handler() -> None:
+    consumer = Consumer("billing")
+    consumer.on("orders")(handle)
+    spec = subscription_from({"name": "orders", **Handler(call=handle, topics=("orders",)).declared()})
+    run = StoredRun(
+        id="r1", subscription="orders", kind="replay", window={"orders": {0: (0, 1)}},
+        endpoint=Endpoint(url="https://shadow.example/"),
+    )  # fmt: skip
+    reading = Reading("billing", StoredSubscription(spec=spec), run, lambda _: ("/s", "t"))
+    with pytest.raises(DeclarationInvalid, match="shadow"):
+        consumer._caller(lambda _: ("/s", "t"), reading, lambda _: "evt_abcdefghij_")
