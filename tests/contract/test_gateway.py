@@ -10,8 +10,8 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -20,22 +20,8 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 from aiokafka.structs import TopicPartition as TheirPartition
 
-from pipeline.gateway import GatewayLimits, GatewayParts, build_app
-from pipeline.guard import Guard
-from pipeline.kafka.admin import Admin
-from pipeline.kafka.catalog import Catalog
-from pipeline.kafka.offsets import GroupOffsets
-from pipeline.kafka.producer import Producer
-from pipeline.kafka.table import Tables
-from pipeline.kafka.view import LogView
-from pipeline.publish import Publisher
-from pipeline.pull import NamedCursors, Reader, Rendering
-from pipeline.redrive import DeadLetters, Redrives
-from pipeline.replay import Replays
-from pipeline.runs import Runs
-from pipeline.sealing import KeyRing
-from pipeline.subscription import StoredSubscription
-from pipeline.subscriptions import Subscriptions, SubscriptionTables
+from pipeline.config import load_config
+from pipeline.wiring import Node, ensure_key_file, started
 from tests.contract.conftest import Cluster
 from tests.fakes.asgi import Answer, Caller
 
@@ -45,85 +31,13 @@ PARTITIONS = 3
 
 
 class Gateway:
-    """A gateway of its own over real parts; ``topic`` and ``namespace`` are nobody else's."""
+    """A gateway of its own, wired as the product is; ``topic`` and ``namespace`` are nobody else's."""
 
-    def __init__(self, cluster: Cluster, topic: str) -> None:
-        self.cluster, self.topic, self.namespace = cluster, topic, topic
-        settings = cluster.settings
-        self.admin, self.offsets = Admin(settings), GroupOffsets(settings)
-        self.catalog = Catalog(self.admin)
-        self.producer = Producer(settings)
-        self.view = LogView(settings)
-        self.tables = Tables(settings, self.producer, self.admin)
+    def __init__(self, cluster: Cluster, topic: str, node: Node) -> None:
+        self.cluster, self.topic, self.namespace = cluster, topic, node.settings.namespace
+        self.admin, self.catalog = node.admin, node.catalog
         self.events = f"/v1/topics/{topic}/events"
-
-    async def start(self) -> None:
-        await self.producer.start()
-        await self.view.start()
-        names = ("subscriptions", "cursors", "runs")
-        subscriptions, cursors, runs = (self.tables.table(f"_{self.topic}-{name}") for name in names)
-        await asyncio.gather(subscriptions.start(), cursors.start(), runs.start())
-        reader = Reader(self.view, self.catalog, self.admin, Rendering(self.namespace, str))
-        numbers = count()
-        kept = Runs(
-            runs,
-            self.offsets,
-            namespace=self.namespace,
-            now_ms=now_ms,
-            random_hex=lambda: f"{next(numbers):04x}",
-        )
-        made = Subscriptions(
-            SubscriptionTables(subscriptions, cursors),
-            self.admin,
-            self.offsets,
-            keyring=KeyRing([("k", bytes(32))]),
-            guard=Guard(),
-            namespace=self.namespace,
-        )
-        named = NamedCursors(
-            cursors,
-            self.offsets,
-            self.admin,
-            reader,
-            namespace=self.namespace,
-            taken=lambda name: subscriptions.get(name) is not None,
-            now_ms=now_ms,
-        )
-
-        def stored(name: str) -> StoredSubscription:
-            return made.get(name)[0]
-
-        async def ready() -> list[str]:
-            return []
-
-        letters = DeadLetters(reader, kept, namespace=self.namespace)
-        parts = GatewayParts(
-            namespace=self.namespace,
-            publisher=Publisher(self.producer, self.catalog, {}),
-            reader=reader,
-            log=self.view,
-            catalogue=self.catalog,
-            admin=self.admin,
-            default_type=str,
-            cursors=named,
-            subscriptions=made,
-            runs=kept,
-            replays=Replays(kept, self.admin, stored),
-            redrives=Redrives(kept, letters, stored),
-            dead_letters=letters,
-            ready=ready,
-            healthy=list,
-            metrics=bytes,
-            limits=GatewayLimits(),
-        )
-        self.call = Caller(build_app(parts))
-
-    async def stop(self) -> None:
-        await self.view.stop()
-        await self.tables.stop()
-        await self.producer.stop()
-        self.offsets.close()
-        self.admin.close()
+        self.call = Caller(cast("Any", node.gateway_app()))
 
     async def publish(self, number: int, key: str = "k") -> Answer:
         event = {"specversion": "1.0", "id": str(number), "source": "/shop", "type": "t", "partitionkey": key}
@@ -145,17 +59,13 @@ class Gateway:
                 return seen
 
 
-def now_ms() -> int:
-    return int(time.time() * 1000)
-
-
 @pytest.fixture
-async def gateway(real: Cluster, topic_name: str) -> AsyncIterator[Gateway]:
+async def gateway(real: Cluster, topic_name: str, tmp_path: Path) -> AsyncIterator[Gateway]:
     await real.topic(topic_name, PARTITIONS)
-    made = Gateway(real, topic_name)
-    await made.start()
-    yield made
-    await made.stop()
+    ensure_key_file(tmp_path / ".pipeline" / "secret.key")
+    flags = {("namespace",): topic_name, ("kafka", "bootstrap_servers"): real.bootstrap_servers}
+    async with started(load_config(tmp_path, {}, flags)) as node:
+        yield Gateway(real, topic_name, node)
 
 
 @asynccontextmanager
