@@ -21,7 +21,7 @@ from pipeline.errors import (
     TopicNotFound,
     VersionConflict,
 )
-from pipeline.faces import Pointers, Table, TopicAdmin, TopicFacts
+from pipeline.faces import Notes, Pointers, Silent, Table, TopicAdmin, TopicFacts
 from pipeline.moment import rfc3339_from_ms
 from pipeline.names import check_subscription_name, group_of
 from pipeline.pull.mark import moved_at_ms
@@ -31,7 +31,9 @@ from pipeline.pull.reader import Page, Reader, Wanted
 
 
 class NamedCursors:
-    """Cursors of one namespace. ``taken`` says whether a name is a subscription's, whose group it would share."""
+    """Cursors of one namespace. ``taken`` says whether a name is a subscription's, whose group it would share.
+    ``notes`` is told of cursors made and moved by force.
+    """
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class NamedCursors:
         namespace: str,
         taken: Callable[[str], bool],
         now_ms: Callable[[], int],
+        notes: Notes | None = None,
     ) -> None:
+        self._notes = notes or Silent()
         self._table, self._offsets, self._admin, self._reader = table, offsets, admin, reader
         self._namespace, self._taken, self._now_ms = namespace, taken, now_ms
         # One writer at a time per name in this process; between processes the client's If-Match decides.
@@ -64,6 +68,7 @@ class NamedCursors:
             existing = self._table.get(name)
             if existing is None:
                 await self._create(name, spec)
+                self._notes.tell("cursor-created", name, before=None, after=msgspec.to_builtins(spec))
             elif _row(existing.value).spec != spec:
                 raise Conflict(f"cursor {name} exists with another topic or start; commit to move it")
         return await self.get(name), existing is None
@@ -132,6 +137,10 @@ class NamedCursors:
             await pointer.move(facts, moved, self._now_ms())
             if facts.topic_id != row.topic_id:
                 await self._renew(name, row, facts)
+            if force and moved:
+                before = {str(number): standing.offsets.get(number) for number in moved}
+                after = {str(number): offset for number, offset in moved.items()}
+                self._notes.tell("cursor-forced", name, topic=facts.name, before=before, after=after)
             return bool(moved)
 
     async def _renew(self, name: str, row: CursorRow, facts: TopicFacts) -> None:

@@ -18,6 +18,7 @@ from pipeline.errors import (
 )
 from pipeline.kafka.offsets import Committed
 from pipeline.pull import PointerMissing, Wanted
+from tests.fakes.bridge import Told
 from tests.fakes.house import GatewayHouse
 
 DECLARED = {"topics": ["orders"], "start": "earliest"}
@@ -138,6 +139,20 @@ async def test_backwards_needs_force(house: GatewayHouse) -> None:
         await house.cursors.commit("mine", start)
     assert await house.cursors.commit("mine", start, force=True) is True
     assert committed(house) == {0: 0, 1: 0}
+
+
+async def test_making_a_cursor_and_forcing_it_are_audited_and_reading_on_is_not(house: GatewayHouse) -> None:
+    told = Told()
+    house.cursors._notes = told
+    await house.cursors.put("mine", DECLARED)
+    await house.cursors.put("mine", DECLARED)
+    start = (await house.cursors.get("mine")).cursor
+    await house.cursors.commit("mine", (await house.cursors.read("mine", Wanted())).next_cursor)
+    await house.cursors.commit("mine", start, force=True)
+    assert told.all == [
+        ("cursor-created", "mine", {"before": None, "after": {**DECLARED, "topics": ("orders",)}}),
+        ("cursor-forced", "mine", {"topic": "orders", "before": {"0": 3, "1": 3}, "after": {"0": 0, "1": 0}}),
+    ]
 
 
 async def test_a_token_of_some_partitions_moves_only_those(house: GatewayHouse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -53,6 +54,26 @@ async def test_events_of_a_key_are_sent_one_after_the_other_and_attempts_are_rec
     assert [arguments[1] for arguments in bench.hooks.of("on_attempt")] == [500, 204, 204]
     assert commit.offset == 2
     assert bench.sender.closed
+
+
+async def test_a_delivery_tells_how_old_its_event_was_and_a_failure_does_not() -> None:
+    bench, told = Bench(), []
+    bench.hooks.meter = lambda run: lambda *facts: told.append((run, *facts))  # type: ignore[method-assign]
+    bench.log.now_ms = int(time.time() * 1000) - 60_000
+    bench.append(b"0")
+    bench.log.now_ms += 600_000  # a producer's clock that is ahead of ours
+    bench.append(b"1")
+    run = bench.begin(**AGAIN)
+    await bench.answer(status(500), OK, OK)
+    await run.close()
+    assert [(group, code, elapsed_s) for group, code, elapsed_s, _ in told] == [
+        ("app.hook", 500, 0.01),
+        ("app.hook", 204, 0.01),
+        ("app.hook", 204, 0.01),
+    ]
+    failed, old, ahead = (age_s for _, _, _, age_s in told)
+    assert (failed, ahead) == (-1.0, 0.0)
+    assert 60 <= old < 70
 
 
 async def test_attempts_are_not_recorded_where_that_is_not_wanted() -> None:
