@@ -58,6 +58,12 @@ class DeadEnds:
         if key is not None and part.held_keys is not None and key in part.held_keys:
             part.held_keys.remove(key)
             was_parked = True
+        if key is None and part.held_keys is not None:
+            # Those an earlier owner held that were not read again yet: of these only their attempts are known.
+            unread = [at for at, (count, _) in part.attempts.items() if spent(self._retry, count)]
+            for at in unread:
+                if at >= part.watermark.next_offset:
+                    del part.attempts[at]
         released = sorted((lane for lane in part.held if lane.key == key), key=lambda lane: lane.offset)
         for lane in released:
             part.held.remove(lane)

@@ -306,7 +306,11 @@ class Model:
         if inherited and (heads := [at for at, record in tenure.unsettled.items() if self.lane_key(record) == key]):
             held.add(heads[0])
         assert self.core.release(tenure.log.number, key) == (parked or inherited or bool(held))
-        if key is not None:
+        if key is None:
+            spent = len(self.settings.retry.schedule_s) + 1
+            for at in [at for at, (count, _) in tenure.attempts.items() if at >= tenure.read and count >= spent]:
+                del tenure.attempts[at]
+        else:
             tenure.log.parked.pop(key, None)
             tenure.log.held.discard(key)
             tenure.held_keys.discard(key)

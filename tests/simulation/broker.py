@@ -190,8 +190,22 @@ class SimProducer:
         partition: int | None = None,
         done: object = None,
     ) -> bool:
-        if self._process.alive:
-            self._process.world.at(0.001, self._broker.append, topic, value, key, headers, partition or 0)
+        """The client sends it again until it is there, unless the process ends first. The audit is taken to arrive."""
+        process, world = self._process, self._process.world
+
+        def send() -> None:
+            if topic.endswith("-audit"):
+                self._broker.append(topic, value, key, headers, partition or 0)
+            elif process.cut or world.broker_down or world.chance.random() < world.request_loss:
+                world.at(0.5, again)
+            else:
+                self._broker.append(topic, value, key, headers, partition or 0)
+
+        def again() -> None:
+            if process.alive:
+                process.in_thread(send)
+
+        world.at(0.001, send)
         return True
 
 

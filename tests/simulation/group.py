@@ -77,13 +77,19 @@ class Group:
             target, owner = names[(number + self.generation) % len(names)], self.owner.get(place)
             if owner is None:
                 self.owner[place] = target
-                self._world.at(self._world.latency(), self.members[target].receive_assigned, [place])
+                self._say(self.members[target].receive_assigned, self.members[target], place)
             elif owner != target and place not in self._leaving:
                 self._revoke(place)
 
     def _revoke(self, place: Place) -> None:
         self._leaving.add(place)
-        self._world.at(self._world.latency(), self.members[self.owner[place]].receive_revoked, [place])
+        member = self.members[self.owner[place]]
+        self._say(member.receive_revoked, member, place)
+
+    def _say(self, receive: Callable[[list[Place]], None], member: Member, place: Place) -> None:
+        """What is said to a member arrives in the order in which it was said."""
+        member.next_word_at = max(member.next_word_at, self._world.now + self._world.latency())
+        self._world.at(member.next_word_at - self._world.now, receive, [place])
 
 
 class Member:
@@ -93,6 +99,7 @@ class Member:
         self._group, self.process, self.settings, self._listener = group, process, settings, listener
         self.topics: tuple[str, ...] = ()
         self.positions: dict[Place, int] = {}
+        self.next_word_at = 0.0
         self._owned: set[Place] = set()
         self._heard_at = float("-inf")
         self._polled_at = process.world.now

@@ -12,6 +12,7 @@ from pipeline.deadletter import unwrap
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.pointer import Pointer, read_pointer
 from pipeline.kafka.offsets import Committed
+from pipeline.parking import name_of
 from pipeline.record import Record
 from tests.simulation.broker import Broker, Place
 from tests.simulation.world import Violation, World
@@ -37,6 +38,7 @@ class Ledger:
         self.unknown: set[At] = set()
         self.dirty: set[Place] = set()
         self.resets: dict[Place, int] = {}
+        self.last_written: dict[Place, tuple[int, str]] = {}
         self.newest_seen: dict[tuple[str, Place], int] = {}
         self.second_deliveries = self.commits = self.buried_count = 0
 
@@ -49,6 +51,10 @@ class Ledger:
         """An attempt reached the endpoint; ``awaited``: by a worker that is well and has not broken it off."""
         at = ((record.topic, record.partition), record.offset)
         self._check_order(at, record, f"{who} attempted")
+        if awaited and record.key is not None and self.ordering == "key":
+            row = self.broker.parked.get(name_of(self.group, at[0], record.key))
+            if row is not None:
+                raise Violation(f"{self.group}: {who} attempted {at} although its key waits for an operator")
         if not taken:
             return
         if at in self.taken:
@@ -115,6 +121,10 @@ class Ledger:
         self.commits += 1
         earlier = None if before is None else read_pointer(before.offset, before.metadata)
         claims = earlier is None or (earlier.epoch, earlier.owner) != (pointer.epoch, pointer.owner)
+        wrote = (pointer.epoch, pointer.owner)
+        if before is None and self.last_written.get(place, wrote) != wrote:
+            raise Violation(f"{self.group}: the pointer of {place} was deleted, and {who} guessed {pointer.offset}")
+        self.last_written[place] = wrote
         if pointer.epoch < self.newest_seen.get((who, place), 0):
             raise Violation(f"fencing {self.group}: {who} committed {place} although it saw a newer owner's commit")
         if claims:

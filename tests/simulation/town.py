@@ -210,7 +210,7 @@ class Town:
                 self.reset(name, (TOPIC, number), part.start)
 
     def reset(self, name: str, place: Place, to: int) -> None:
-        """With a stock tool, which leaves no metadata; done again until a worker has taken it."""
+        """With a tool that knows nothing of us; done again until a worker has taken it."""
         ledger = self.ledgers[name]
         if place in ledger.resets:
             return
@@ -222,7 +222,10 @@ class Town:
         ledger = self.ledgers[name]
         if place in ledger.resets:
             self.world.note("operator", f"resets {name} {place} to {ledger.resets[place]}")
-            self.broker.committed[ledger.group][place] = Committed(ledger.resets[place], "")
+            known = self.broker.committed[ledger.group].get(place)
+            # Some tools leave the metadata as it was.
+            metadata = known.metadata if known is not None and self.chance.random() < 0.3 else ""
+            self.broker.committed[ledger.group][place] = Committed(ledger.resets[place], metadata)
             self.world.at(12.0, self._reset_again, name, place)
 
     # -- the log -----------------------------------------------------------------------------------------------------

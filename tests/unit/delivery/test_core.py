@@ -535,6 +535,15 @@ def test_a_spent_head_whose_key_was_released_meanwhile_is_tried_afresh() -> None
     assert run.commit_of(0).attempts == {1: (9, 0.0)}
 
 
+def test_events_without_a_key_can_be_released_before_they_are_read_again() -> None:
+    run = core(on_dead_letter="block")
+    run.revoke(0)
+    run.assign(0, 0, attempts={0: (9, 0.0)}, held=[])
+    run.release(0, None)
+    run.receive(0, [record(0, None)], 1)
+    assert sent(run) == [0]
+
+
 def test_a_parked_key_that_is_released_goes_on_behind_what_is_being_buried() -> None:
     run = core(record(0), record(1), record(2), on_dead_letter="park")
     run.failed(send_one(run), REJECTED, 0.0, 0.0)
