@@ -3,7 +3,7 @@
 Lost: an appended event neither answered 2xx nor buried. Out of order: the first success (or burial) of an event after
 that of a later one of its key. Duplicates: successes beyond the first, more of them in all than the incidents allow.
 Commit past unfinished: a commit written before everything below it was finished. Sent again: an attempt begun below
-what was committed and acknowledged by then; whatever the incidents allow, that is never needed. Stray: received, and
+what was committed and acknowledged by then, more of them than the incidents allow. Stray: received, and
 appended by nobody, in a history whose producer was sure of every append.
 
 Lines are compared by their times, so all writers need one clock: one machine's, or clocks closer than ``skew_s``.
@@ -67,38 +67,49 @@ class _Event:
 def check(lines: Iterable[Line], *, skew_s: float = 0.0) -> Verified:
     """Raises `FormatUnreadable` for an id that is none of ours. Lines of one writer must be in their order."""
     ordered = sorted(lines, key=lambda line: line.at)
-    events, found, out_of_order = _settled(ordered)
+    events, disorder = _settled(ordered)
     appended = [event for event in events.values() if event.appended_at < inf]
     incidents = [line for line in ordered if isinstance(line, Incident)]
-    lost = [name for name, event in events.items() if event.appended_at < inf and event.finished_at == inf]
-    found += [f"lost: {name}" for name in lost]
-    duplicates = sum(max(event.successes - 1, 0) for event in events.values())
-    duplicates_max = sum(incident.duplicates_max for incident in incidents)
-    if duplicates > duplicates_max:
-        found.append(f"duplicates: {duplicates}, and {duplicates_max} were to be expected")
-    early = _early_commits(ordered, appended, skew_s)
-    again = _sent_again(ordered, skew_s)
+    lost = [f"lost: {name}" for name, event in events.items() if event.appended_at < inf and event.finished_at == inf]
     strays = [name for name, event in events.items() if event.appended_at == inf]
-    if not any(isinstance(line, Unsure) for line in ordered):
-        found += [f"stray: {name} was appended by nobody" for name in strays]
+    duplicates = sum(max(event.successes - 1, 0) for event in appended)
+    early, again = _early_commits(ordered, appended, skew_s), _sent_again(ordered, skew_s)
+    sure = not any(isinstance(line, Unsure) for line in ordered)
+    findings = [
+        *disorder,
+        *lost,
+        *early,
+        *_beyond_bounds(duplicates, again, incidents),
+        *(f"stray: {name} was appended by nobody" for name in strays if sure),
+    ]
     return Verified(
         events=len(appended),
         delivered=sum(event.successes > 0 for event in appended),
         buried=sum(event.successes == 0 and event.finished_at < inf for event in appended),
         lost=len(lost),
-        out_of_order=out_of_order,
+        out_of_order=len(disorder),
         duplicates=duplicates,
-        duplicates_max=duplicates_max,
+        duplicates_max=sum(incident.duplicates_max for incident in incidents),
         commits_past_unfinished=len(early),
         sent_again=len(again),
         strays=len(strays),
         incidents=len(incidents),
         recovery_s=_recovery_s(appended, incidents[0].at) if incidents else None,
-        findings=tuple((found + early + again)[:FINDINGS_MAX]),
+        findings=tuple(findings[:FINDINGS_MAX]),
     )
 
 
-def _settled(ordered: list[Line]) -> tuple[dict[str, _Event], list[str], int]:
+def _beyond_bounds(duplicates: int, again: list[str], incidents: list[Incident]) -> list[str]:
+    """What is more than the incidents allow."""
+    duplicates_max = sum(incident.duplicates_max for incident in incidents)
+    many = [f"duplicates: {duplicates}, and {duplicates_max} were to be expected"]
+    return [
+        *(many if duplicates > duplicates_max else []),
+        *(again if len(again) > sum(incident.again_max for incident in incidents) else []),
+    ]
+
+
+def _settled(ordered: list[Line]) -> tuple[dict[str, _Event], list[str]]:
     """Events by id with their times, and what finished out of its key's order."""
     events: dict[str, _Event] = {}
     for line in ordered:
@@ -123,7 +134,7 @@ def _settled(ordered: list[Line]) -> tuple[dict[str, _Event], list[str], int]:
         if event.offset < latest[lane]:
             found.append(f"out of order: {line.id} (key {event.key}) after offset {latest[lane]}")
         latest[lane] = max(latest[lane], event.offset)
-    return events, found, len(found)
+    return events, found
 
 
 def _early_commits(ordered: list[Line], appended: list[_Event], skew_s: float) -> list[str]:

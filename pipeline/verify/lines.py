@@ -75,10 +75,15 @@ class Received(_Line, frozen=True):
 
 
 class Incident(_Line, frozen=True):
-    """A fault begins; it may cost this many second deliveries, and no more."""
+    """A fault begins; it may cost this many second deliveries, and no more.
+
+    ``again_max``: attempts begun although what they send was committed. Only a process frozen between asking whether it
+    may send and sending has any, as many as it begins in one turn.
+    """
 
     name: str
     duplicates_max: int = 0
+    again_max: int = 0
 
 
 Line = Appended | Unsure | Sent | Ended | Buried | Committed | Received | Incident

@@ -34,8 +34,9 @@ class Scene:
     def __init__(self, rig: Rig, receiver: WebhookReceiver, load: Load, history: HistoryWriter) -> None:
         self.rig, self._receiver, self.load, self._history = rig, receiver, load, history
 
-    def tell(self, name: str, duplicates_max: int = 0) -> None:
-        self._history.write(Incident(at=self._history.now(), name=name, duplicates_max=duplicates_max))
+    def tell(self, name: str, duplicates_max: int = 0, *, again_max: int = 0) -> None:
+        now = self._history.now()
+        self._history.write(Incident(at=now, name=name, duplicates_max=duplicates_max, again_max=again_max))
 
     @property
     def ids(self) -> set[str]:

@@ -35,10 +35,10 @@ async def test_worker_kill_9(scene: Scene, judged: Judge) -> None:
 
 
 async def test_worker_frozen_past_its_session(scene: Scene, judged: Judge) -> None:
-    """SIGSTOP; another worker delivers the rest; SIGCONT. What the frozen one had handed to its event loop leaves."""
+    """SIGSTOP; another worker delivers the rest; SIGCONT. What the frozen one was about to send leaves all the same."""
     with scene.bridge() as frozen:
         await scene.delivered(EVENTS // 4)
-        scene.tell("SIGSTOP", KILL + IN_FLIGHT)
+        scene.tell("SIGSTOP", KILL + IN_FLIGHT, again_max=IN_FLIGHT)
         frozen.send_signal(signal.SIGSTOP)
         with scene.bridge():
             await scene.settled()

@@ -112,6 +112,7 @@ def test_an_attempt_below_what_was_committed_is_sent_again() -> None:
     again = [Sent(at=2.0, id=at(0, 0), attempt=1), got(0, 2.1), Incident(at=0.0, name="kill", duplicates_max=9)]
     verified = check([*lines, commit, *again])
     assert (verified.sent_again, verified.ok) == (1, False)
+    assert check([*lines, commit, *again, Incident(at=0.0, name="freeze", again_max=1)]).ok
     assert check([*lines, *again]).ok
     unanswered = Committed(at=1.5, topic=T, partition=0, offset=1)
     assert check([*lines, unanswered, *again]).ok
