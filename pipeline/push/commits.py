@@ -13,9 +13,11 @@ from pipeline.push.pointers import Finding, PointerKeeper
 from pipeline.push.reading import Place
 from pipeline.push.run import Run
 
-# At most this share of a core goes into writing down one run's ack maps, where that takes longer than this.
+# At most this share of a core goes into writing down one run's ack maps, where that takes longer than so much; but what
+# is not committed is delivered twice after a crash, and a tool's reset waits no longer than this.
 MAP_SHARE = 0.05
 MAP_COST_S = 0.01
+REST_S_MAX = 2.0
 
 
 class Settled(NamedTuple):
@@ -43,23 +45,20 @@ class Committer:
     ) -> None:
         self._topic_ids = topic_ids
         self._run, self.keeper, self._parts, self._settings, self._may_act = run, keeper, parts, settings, may_act
-        self._checked_at = self._rest_until = 0.0
+        self._rest_until = 0.0
         self._committed_at: dict[Place, float] = {}
 
-    def is_due(self, now: float) -> bool:
-        """Whether a walk is worth a round trip: something happened, or it is time to look after others' doings."""
-        if now < self._rest_until:
-            return False
-        return self._run.changed or now - self._checked_at >= self._settings.check_s
-
-    async def settle(self) -> Settled:
+    async def settle(self, *, at_last: bool = False) -> Settled:
         """Read back, then commit what changed (and what has stood unchanged for ``touch_s``).
 
-        Raises LogError, and `TopicRecreated` when pointers are missing because their topic is another one now.
+        After a walk that took long to write large ack maps down, the next ones do nothing for a while, unless it is
+        ``at_last``. Raises LogError, and `TopicRecreated` when pointers are missing because their topic is another one
+        now.
         """
         now = self._parts.clock.monotonic()
         places = [place for place in self._run.places if place in self.keeper.last]
-        if not places or not self._may_act(now):
+        rests = now < self._rest_until and not at_last
+        if rests or not places or not self._may_act(now):
             return Settled({}, [], [])
         findings = await self.keeper.find(places)
         moved = {place: offset for place, (finding, offset) in findings.items() if finding is Finding.MOVED}
@@ -70,15 +69,14 @@ class Committer:
             found = await self._parts.admin.describe({topic for topic, _ in missing})
             check_identity(found, self._topic_ids)
             missing = [place for place in missing if place[0] in found]
-        self._checked_at = now
         if not self._may_act(self._parts.clock.monotonic()):
             return Settled({}, newer, [])
         self._run.changed = False
         began_at = self._parts.clock.monotonic()
         changed = self._changed_pointers(now, {*missing, *stale})
-        # Large ack maps take their time to write down, and again to encode: then less often.
+        # As long again to encode them.
         cost_s = 2 * (self._parts.clock.monotonic() - began_at)
-        self._rest_until = now + cost_s / MAP_SHARE if cost_s > MAP_COST_S else 0.0
+        self._rest_until = now + min(cost_s / MAP_SHARE, REST_S_MAX) if cost_s > MAP_COST_S else 0.0
         changed = {place: pointer for place, pointer in changed.items() if place not in moved and place not in newer}
         if changed:
             await self.keeper.commit(changed)

@@ -101,7 +101,7 @@ class RunKeeper:
         await self.run.drain(going, drain_s)
         self.keeper.spill_afresh()
         try:
-            await self._settle()
+            await self._settle(at_last=True)
         finally:
             self.lose(going)
 
@@ -130,9 +130,6 @@ class RunKeeper:
             return {}
         return {place: pointer.offset for place, pointer in self.keeper.last.items()}
 
-    def is_due(self, now: float) -> bool:
-        return self._committer.is_due(now)
-
     async def settle(self) -> list[Place]:
         """Commit; begin afresh where an operator moved the cursor; returns places whose pointer was missing then."""
         moved = await self._settle()
@@ -140,8 +137,8 @@ class RunKeeper:
             await self._widen_dead_letters(self._narrow)
         return await self.take([place for place in moved if self._still_owned(place)])
 
-    async def _settle(self) -> list[Place]:
-        settled = await self._committer.settle()
+    async def _settle(self, *, at_last: bool = False) -> list[Place]:
+        settled = await self._committer.settle(at_last=at_last)
         group = self.reading.group
         for topic, partition in settled.newer:
             self._parts.hooks.on_fenced(group)

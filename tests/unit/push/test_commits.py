@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.delivery.pointer import Pointer, read_pointer
 from pipeline.delivery.verdict import Reply
+from pipeline.push import commits
 from pipeline.push.commits import Committer
 from pipeline.push.identity import TopicRecreated
 from pipeline.push.pointers import PointerKeeper
@@ -172,16 +173,19 @@ async def test_an_unchanged_pointer_is_touched_after_a_while() -> None:
     assert bench.offsets.commits == [(GROUP, {T0: 0, T1: 0})]
 
 
-async def test_a_walk_is_due_when_something_happened_and_now_and_then_anyway() -> None:
+async def test_after_a_walk_that_took_long_it_rests_unless_it_is_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commits, "MAP_COST_S", 0.0)
+    monkeypatch.setattr(commits, "MAP_SHARE", 1e-9)
     bench = Bench()
     committer = await bench.begin()
-    await eventually(lambda: bench.it.changed)
-    await committer.settle()
-    now = time.monotonic()
-    assert not committer.is_due(now)
-    assert committer.is_due(now + bench.settings.check_s)
     await bench.deliver(1)
-    await eventually(lambda: committer.is_due(now))
+    await committer.settle()
+    await bench.deliver(1)
+    await committer.settle()
+    assert bench.offsets.commits == [(GROUP, {T0: 1})]
+    assert bench.it.changed, "it is settled soon"
+    await committer.settle(at_last=True)
+    assert bench.offsets.commits == [(GROUP, {T0: 1}), (GROUP, {T0: 2})]
 
 
 async def test_a_forgotten_place_is_not_committed() -> None:
