@@ -1,5 +1,5 @@
 # A fresh clone needs Python 3.11 or newer and make, nothing else: each goal below first makes .venv if it is not there.
-.PHONY: help setup demo test faults check bench lint types floors unit format lock clean mutants
+.PHONY: help setup demo test faults check bench compiled lint types floors unit format lock clean mutants
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -50,6 +50,11 @@ mutants: $(READY)  ## plant faults in the delivery core and see each caught
 
 bench: $(READY)  ## what a delivery costs here, and what the bridge withstands
 	$(BIN)/python -m bench all
+
+compiled: $(READY)  ## build/compiled: the package with its hot path compiled by mypyc (needs a C compiler)
+	rm -rf build/wheel build/compiled
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel . --quiet --no-deps --no-build-isolation -w build/wheel
+	$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/wheel/*.whl
 
 lock:  ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --group dev --generate-hashes \

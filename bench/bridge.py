@@ -6,7 +6,7 @@ Every round starts the whole bridge (`pipeline bridge`) against a real Kafka and
 events are through: signed, in order per key, attempts recorded, offsets committed. CPU is counted from the first
 delivery on, user and system, of that process alone; wall time depends on what else the machine does. The endpoint
 judges order and duplicates; Kafka's own tool tells the lag. Where there are two cores, bridge and everything else get
-one each. Exit status 1 when an event was lost, came twice or out of order, was not signed, or lag was left.
+one each. After `make compiled` the compiled package has its turn too. Exit status 1 when an event was lost, came twice or out of order, was not signed, or lag was left.
 """
 
 from __future__ import annotations
@@ -14,29 +14,22 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
 
-from bench.drain import OTHER_CORE, ROOT, Peer, Result, drained, on_core, sink
+from bench.drain import COMPILED, OTHER_CORE, Peer, Result, drained, on_core, sink
+from bench.house import House
 from bench.load import Work, fill
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
 from pipeline.testing import local_kafka
 
-SETTINGS = """
-namespace = "bench{number}"
-[kafka]
-bootstrap_servers = "{servers}"
-[webhook]
-allow_loopback = true
-allow_http = true
-"""
+OURS = frozenset(("pipeline", "compiled"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,7 +39,10 @@ def main(argv: list[str] | None = None) -> int:
         asyncio.run(fill(servers, work))
         results = []
         for number in range(args.rounds):
-            results.append(ours(servers, work, Path(directory) / str(number), number))
+            results.append(ours(servers, work, Path(directory), Peer("pipeline", [], Path(str(number)))))
+            if COMPILED.is_dir():
+                compiled = Peer("compiled", [], Path(f"{number}c"), {"PYTHONPATH": str(COMPILED)})
+                results.append(ours(servers, work, Path(directory), compiled))
             for name, program in args.peer:
                 results.append(
                     other(servers, work, Peer(name, [], Path(directory) / f"{name}-{number}.log", {}, program))
@@ -54,31 +50,21 @@ def main(argv: list[str] | None = None) -> int:
             if args.naive_events:
                 results.append(naive(servers, work, min(args.naive_events, args.events), Path(directory), number))
     show(results, work, as_json=args.json)
-    faults = [fault for result in results if result.peer == "pipeline" for fault in faults_of(result, work)]
+    faults = [fault for result in results if result.peer in OURS for fault in faults_of(result, work)]
     for fault in faults:
         print(f"fault: {fault}", file=sys.stderr)
     return 1 if faults else 0
 
 
-def ours(servers: str, work: Work, directory: Path, number: int) -> Result:
-    """The product: one worker, one subscription."""
-    directory.mkdir()
-    (directory / "pipeline.toml").write_text(SETTINGS.format(servers=servers, number=number), encoding="utf-8")
+def ours(servers: str, work: Work, home: Path, which: Peer) -> Result:
+    """The product: one worker, one subscription. ``which`` package runs, in which namespace."""
+    house = House(home / which.log, servers, f"bench{which.log}")
     with sink() as url:
-        declaration = {"name": "drain", "topics": [work.topic], "start": "earliest", "endpoint": {"url": url}}
-        (directory / "drain.yaml").write_text(json.dumps(declaration), encoding="utf-8")
-        pipeline(directory, "-c", "from pathlib import Path; from pipeline.wiring import ensure_key_file; "
-                 "ensure_key_file(Path('.pipeline/secret.key'))")  # fmt: skip
-        pipeline(directory, "-m", "pipeline", "subs", "apply", "--file", "drain.yaml")
-        result = drained(
-            Peer("pipeline", ["-m", "pipeline", "bridge", "--dir", str(directory)], directory / "log"), url, work.events
-        )
-    group = f"bench{number}.drain"
-    told = pipeline(directory, "-m", "pipeline", "kafka", "consumer-groups", "--describe", "--group", group)
-    lags = [line.split()[5] for line in told.splitlines() if line.startswith(group)]
-    lag = sum(int(lag) for lag in lags) if len(lags) == work.partitions else None
-    attempts = end_of(servers, state_topic_of(f"bench{number}", "attempts"))
-    return msgspec.structs.replace(result, lag=lag, attempts=attempts)
+        house.subscribe([{"name": "drain", "topics": [work.topic], "start": "earliest", "endpoint": {"url": url}}])
+        words = ["-m", "pipeline", "bridge", "--dir", str(house.directory)]
+        result = drained(which._replace(words=words, log=house.directory / "log"), url, work.events)
+    attempts = asyncio.run(lines_of(servers, state_topic_of(house.namespace, "attempts")))
+    return msgspec.structs.replace(result, lag=house.lag("drain"), attempts=attempts)
 
 
 def naive(servers: str, work: Work, events: int, directory: Path, number: int) -> Result:
@@ -120,35 +106,34 @@ def show(results: list[Result], work: Work, *, as_json: bool) -> None:
         print(f"{one.peer:10}{one.cpu_us:>12}{one.per_s:>9.0f}{one.rss_mb:>6}{one.events:>9}"
               f"{one.violations:>10}{one.duplicates:>7}{lag:>5}")  # fmt: skip
     best = {peer: min(one.cpu_us for one in results if one.peer == peer) for peer in {one.peer for one in results}}
-    line = f"a delivery costs the bridge {best['pipeline']} µs of CPU: {1e6 / best['pipeline']:,.0f} per CPU-second"
-    for peer in sorted(best.keys() - {"pipeline"}):
-        called = "aiokafka + aiohttp" if peer == "naive" else peer
-        line += f"; {best['pipeline'] / best[peer]:.2f} of {called} ({best[peer]} µs)"
-    print(line)
+    for mine in sorted(best.keys() & OURS, reverse=True):
+        line = f"{mine}: a delivery costs {best[mine]} µs of CPU"
+        for peer in sorted(best.keys() - OURS):
+            called = "aiokafka + aiohttp" if peer == "naive" else peer
+            line += f"; {best[mine] / max(best[peer], 0.1):.2f} of {called} ({best[peer]} µs)"
+        print(line)
 
 
-def end_of(servers: str, topic: str) -> int:
-    """Sum of the topic's end offsets; 0 where it does not exist yet."""
-
-    async def ask() -> int:
-        admin = Admin(KafkaSettings(bootstrap_servers=servers))
-        try:
-            states = await admin.describe([topic])
-            places = [(topic, number) for state in states.values() for number in range(state.partitions)]
-            return sum((await admin.offsets(places, "latest")).values()) if places else 0
-        finally:
-            admin.close()
-
-    return asyncio.run(ask())
-
-
-def pipeline(directory: Path, *words: str) -> str:
-    """What a command of the product prints, run in ``directory``."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=directory, env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout
+async def lines_of(servers: str, topic: str) -> int:
+    """Lines in all records of ``topic``: one for each attempt."""
+    settings = KafkaSettings(bootstrap_servers=servers)
+    admin, view = Admin(settings), LogView(settings)
+    ends = await admin.offsets([(topic, 0)], "latest")
+    await view.start()
+    ready = asyncio.Event()
+    feed = view.feed(topic, 0, 0, ready.set)
+    lines = 0
+    while feed.position < ends[topic, 0]:
+        piece = feed.take(1000)
+        if piece is None:
+            await asyncio.wait_for(ready.wait(), 30)
+            ready.clear()
+        else:
+            lines += sum(len((record.value or b"").splitlines()) for record in piece.records)
+    feed.close()
+    await view.stop()
+    admin.close()
+    return lines
 
 
 def _peer(text: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ import psutil
 from pipeline.embedded.child import Child, Command
 
 ROOT = Path(__file__).resolve().parents[1]
+COMPILED = ROOT / "build" / "compiled"
 BRIDGE_CORE, OTHER_CORE = 0, 1
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 LIMIT_S = 120.0
