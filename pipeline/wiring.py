@@ -55,12 +55,16 @@ from pipeline.runs import Runs
 from pipeline.sealing import KeyRing, parse_key
 from pipeline.subscription import StoredSubscription
 from pipeline.subscriptions import Beside, Ledgers, Probing, Resets, Subscriptions, SubscriptionTables, Trials
-from pipeline.telemetry.logs import LoggingHooks
+from pipeline.telemetry.logs import LoggingHooks, warn_of_openings
 from pipeline.telemetry.metrics import Metrics
 from pipeline.telemetry.tracing import otlp_tracing
 from pipeline.topic import Topic
 from pipeline.topics.declarations import load_schemas, load_topics
 from pipeline.verify import HistoryWriter
+from pipeline.webhook.admission import Admission
+from pipeline.webhook.outbound import Outbound
+from pipeline.webhook.own import listed, of_url, own_places
+from pipeline.webhook.proxy import proxy_from
 from pipeline.webhook.sender import Sender
 from pipeline.webhook.settings import SenderSettings
 
@@ -77,6 +81,9 @@ class Node:
         self._tracing = otlp_tracing(settings.namespace) if settings.telemetry.traces else None
         self.hooks = LoggingHooks(self.metrics, traces=self._tracing)
         self.guard = make_guard(config)
+        webhook = settings.webhook
+        self.proxy = proxy_from(webhook.proxy_url, resolves=webhook.proxy_resolves)
+        self.outbound = Outbound(self.guard, proxy=self.proxy, ca_file=self._ca_file())
         self.schemas = load_schemas(config.path(settings.files.schemas))
         self.declared = {topic.name: topic for topic in load_topics(config.path(settings.files.topics), self.schemas)}
         self.admin = Admin(settings.kafka)
@@ -118,6 +125,7 @@ class Node:
         self._undo.callback(self.admin.close)
         self._undo.callback(self.offsets.close)
         await self.admin.cluster_id()
+        await self._guard_ourselves()
         await self.producer.start()
         self._undo.push_async_callback(self.producer.stop)
         self._undo.push_async_callback(self.tables.stop)
@@ -128,6 +136,20 @@ class Node:
         await self.view.start()
         self._undo.push_async_callback(self.view.stop)
         await self._make_told_topics()
+
+    async def _guard_ourselves(self) -> None:
+        """Nothing sent may reach our own gateway, brokers or registry; what an operator opened is said aloud."""
+        settings, gateway = self.settings, self.settings.gateway
+        kafka = [*listed(settings.kafka.bootstrap_servers), *await self.admin.brokers()]
+        self.guard.deny(await own_places([(gateway.host, gateway.port), *kafka, *of_url(settings.registry.url)]))
+        warn_of_openings(
+            {
+                "webhook.allow": list(settings.webhook.allow),
+                "webhook.allow_loopback": settings.webhook.allow_loopback,
+                "webhook.allow_http": settings.webhook.allow_http,
+                "webhook.proxy_resolves": settings.webhook.proxy_resolves,
+            }
+        )
 
     async def _make_told_topics(self) -> None:
         """Make the topics that are appended to and are no tables, where they are missing."""
@@ -185,9 +207,19 @@ class Node:
             guard=self.guard,
             namespace=self.settings.namespace,
             beside=Beside(
-                ledgers=Ledgers(self.audit, self.happenings), runs=self.runs, log=self.view, is_avro=self._is_avro
+                ledgers=Ledgers(self.audit, self.happenings),
+                runs=self.runs,
+                log=self.view,
+                admission=self.admission,
+                is_avro=self._is_avro,
             ),
         )
+
+    @cached_property
+    def admission(self) -> Admission:
+        """What is asked of an endpoint before its subscription is stored."""
+        origin = self.settings.webhook.origin
+        return Admission(self.guard, self.outbound, origin=origin, proxy=self.proxy, ca_file=self._ca_file())
 
     @cached_property
     def resets(self) -> Resets:
@@ -219,6 +251,7 @@ class Node:
             namespace=self.settings.namespace,
             taken=lambda name: self.table(SUBSCRIPTIONS).get(name) is not None,
             now_ms=_now_ms,
+            notes=self.audit,
         )
 
     @cached_property
@@ -306,8 +339,10 @@ class Node:
             guard=self.guard,
             hooks=self.hooks,
             defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
-            sending=SenderSettings(ca_file=self._ca_file()),
+            sending=SenderSettings(ca_file=self._ca_file(), proxy=self.proxy),
             happenings=self.happenings,
+            outbound=self.outbound,
+            origin=self.settings.webhook.origin,
         )
 
     async def start_worker(self) -> Worker:
@@ -398,7 +433,8 @@ class Node:
     def _registry(self) -> Registry:
         if self.settings.registry.url:
             return RemoteRegistry(
-                RemoteSettings(url=self.settings.registry.url, timeout_s=self.settings.registry.timeout_s)
+                RemoteSettings(url=self.settings.registry.url, timeout_s=self.settings.registry.timeout_s),
+                Outbound(Guard.for_operators()),
             )
         return LocalRegistry(self.table(SCHEMAS))
 
@@ -432,7 +468,12 @@ def named_instance(bridge: BridgeSettings) -> BridgeSettings:
 
 def make_guard(config: Config) -> Guard:
     webhook = config.settings.webhook
-    return Guard(allow=webhook.allow, allow_loopback=webhook.allow_loopback, allow_http=webhook.allow_http)
+    return Guard(
+        allow=webhook.allow,
+        allow_loopback=webhook.allow_loopback,
+        allow_http=webhook.allow_http,
+        ports=frozenset(webhook.ports) or None,
+    )
 
 
 def make_keyring(config: Config) -> KeyRing:

@@ -176,6 +176,11 @@ class Admin:
         answer = await self._one(lambda client: {None: client.describe_cluster(request_timeout=NEVER_S)})
         return str(answered(answer, "describe the cluster").cluster_id)
 
+    async def brokers(self) -> list[tuple[str, int]]:
+        """Host and port of every broker, as the cluster tells its clients."""
+        answer = await self._one(lambda client: {None: client.describe_cluster(request_timeout=NEVER_S)})
+        return [(node.host, node.port) for node in answered(answer, "describe the cluster").nodes]
+
     def close(self) -> None:
         """Let the client go; requests under way fail."""
         self._calls.close()

@@ -2,7 +2,7 @@
 
 Source: Confluent Schema Registry API reference, ``/subjects`` and ``/schemas``; error codes 40401 to 40403, 409, 42201.
 Limits: one call takes at most ``timeout_s``, an answer at most `ANSWER_BYTES_MAX`; what is beyond is a `RegistryError`.
-Redirects are not followed and the environment's proxies are not used.
+Calls are made by whom it is given (`Caller`): no socket is opened here.
 
 What is remembered: schemas by id for ever (ids never change meaning), at most `REMEMBERED_MAX` of them; the latest of a
 subject for ``latest_age_s``. While the registry cannot be asked the remembered latest goes on being used: its id stays
@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn, TypeVar
+from base64 import b64encode
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NoReturn, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
-import aiohttp
 import msgspec
 
-from pipeline.errors import Conflict, DeclarationInvalid, RegistryError, SchemaNotFound
+from pipeline.errors import AddressBlocked, CallFailed, Conflict, DeclarationInvalid, RegistryError, SchemaNotFound
 from pipeline.format.frame import SCHEMA_ID_MAX
 from pipeline.registry.face import Registered
 
@@ -36,6 +36,29 @@ _CONFLICT = 409
 _UNPROCESSABLE = 422
 
 
+class Answered(Protocol):
+    @property
+    def status(self) -> int: ...
+    @property
+    def body(self) -> bytes: ...
+
+
+class Caller(Protocol):
+    """The product's one HTTP client, or a test's."""
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_s: float,
+        body_bytes_max: int,
+    ) -> Answered:
+        """Raises `CallFailed` and `AddressBlocked`."""
+
+
 class RemoteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``url`` is what comes before ``/subjects``. Give ``user`` and ``password``, or ``token``, or neither."""
 
@@ -45,7 +68,6 @@ class RemoteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     token: str = ""
     timeout_s: float = 5.0
     latest_age_s: float = 30.0
-    connections_max: int = 8
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -62,12 +84,14 @@ class RemoteSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class RemoteRegistry:
-    """Must be made and used on one event loop; connections are opened on first use and closed by `close`."""
+    """Must be used on one event loop. ``caller`` makes its calls."""
 
-    def __init__(self, settings: RemoteSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self, settings: RemoteSettings, caller: Caller, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings, self._caller, self._clock = settings, caller, clock
         self._url = settings.url.rstrip("/")
-        self._session: aiohttp.ClientSession | None = None
+        self._headers = _headers_of(settings)
         self._by_id: dict[int, str] = {}
         self._latest: dict[str, tuple[float, Registered]] = {}
         self._asking: dict[str, asyncio.Task[Any]] = {}
@@ -111,9 +135,6 @@ class RemoteRegistry:
         """See `Registry.close`."""
         for task in list(self._asking.values()):
             task.cancel()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def _ask_latest(self, subject: str) -> Registered:
         status, answer = await self._call("GET", f"/subjects/{quote(subject, safe='')}/versions/latest")
@@ -153,39 +174,23 @@ class RemoteRegistry:
         """Status and parsed answer; `RegistryError` when there is none in time or it is no JSON object."""
         doing = f"schema registry {self._url}: {method} {path}"
         try:
-            async with self._opened().request(
+            answer = await self._caller.call(
                 method,
                 self._url + path,
-                data=None if body is None else msgspec.json.encode(body),
-                allow_redirects=False,
-            ) as response:
-                status, content = response.status, await _bounded(response)
-        except TimeoutError:
-            raise RegistryError(f"{doing}: no answer in {self._settings.timeout_s:g} s") from None
-        except aiohttp.ClientError as error:
-            raise RegistryError(f"{doing}: {str(error) or type(error).__name__}") from None
-        if content is None:
-            raise RegistryError(f"{doing}: an answer of more than {ANSWER_BYTES_MAX} bytes")
-        try:
-            answer = msgspec.json.decode(content, type=dict[str, Any])
-        except msgspec.DecodeError:
-            raise RegistryError(f"{doing}: status {status} with a body that is no JSON object") from None
-        return status, answer
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            settings = self._settings
-            headers = {"Accept": f"{_MEDIA_TYPE}, application/json", "Content-Type": _MEDIA_TYPE}
-            if settings.token:
-                headers["Authorization"] = f"Bearer {settings.token}"
-            elif settings.user:
-                headers["Authorization"] = aiohttp.encode_basic_auth(settings.user, settings.password)
-            self._session = aiohttp.ClientSession(
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=settings.timeout_s),
-                connector=aiohttp.TCPConnector(limit=settings.connections_max),
+                headers=self._headers,
+                body=b"" if body is None else msgspec.json.encode(body),
+                timeout_s=self._settings.timeout_s,
+                body_bytes_max=ANSWER_BYTES_MAX,
             )
-        return self._session
+        except CallFailed as failed:
+            raise RegistryError(f"{doing}: {failed.detail}") from None
+        except AddressBlocked as blocked:
+            raise RegistryError(f"{doing}: {blocked}") from None
+        try:
+            document = msgspec.json.decode(answer.body, type=dict[str, Any])
+        except msgspec.DecodeError:
+            raise RegistryError(f"{doing}: status {answer.status} with a body that is no JSON object") from None
+        return answer.status, document
 
     def _avro(self, answer: dict[str, Any]) -> str:
         if answer.get("schemaType", "AVRO") != "AVRO":
@@ -222,10 +227,10 @@ def _message(answer: dict[str, Any]) -> str:
     return " ".join(str(answer.get("message", "no message")).split())[:500]
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(65_536):
-        content += chunk
-        if len(content) > ANSWER_BYTES_MAX:
-            return None
-    return bytes(content)
+def _headers_of(settings: RemoteSettings) -> dict[str, str]:
+    headers = {"accept": f"{_MEDIA_TYPE}, application/json", "content-type": _MEDIA_TYPE}
+    if settings.token:
+        headers["authorization"] = f"Bearer {settings.token}"
+    elif settings.user:
+        headers["authorization"] = f"Basic {b64encode(f'{settings.user}:{settings.password}'.encode()).decode()}"
+    return headers

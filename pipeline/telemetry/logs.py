@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
 import structlog
@@ -38,6 +38,15 @@ class Traces(Protocol):
     """Who makes spans of attempts."""
 
     def span_maker(self, run: str, /) -> SpanMaker | None: ...
+
+
+def warn_of_openings(openings: Mapping[str, object]) -> None:
+    """Say aloud, at every start, which settings let be called what the guard forbids; not those that are off."""
+    opened = {name: value for name, value in openings.items() if value}
+    if opened:
+        structlog.get_logger("pipeline").warning(
+            "guard-opened", **opened, effect="endpoints may be called that are refused by default"
+        )
 
 
 class LoggingHooks(Hooks):

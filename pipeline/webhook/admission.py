@@ -44,7 +44,9 @@ class Admission:
         """Requests a minute that the endpoint grants; None: no bound, or no handshake was asked for.
 
         ``before``: what stood there; an endpoint that granted the same is not asked again. A client certificate is
-        shown when ``spec`` has its key. Raises `AddressBlocked` (of its URLs, by text or by any address they resolve to), `DeclarationInvalid` (its
+        shown when ``spec`` has its key.
+
+        Raises `AddressBlocked` (of its URLs, by text or by any address they resolve to), `DeclarationInvalid` (its
         certificates or key cannot be used) and `HandshakeRefused`. A name that cannot be looked up now is no fault.
         """
         endpoint, auth = spec.endpoint, spec.endpoint.auth

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from pipeline.subscription import BasicAuth, BearerAuth, Endpoint, OAuth2Auth
 from pipeline.webhook.oauth2 import ClientCredentials
 from pipeline.webhook.outbound import Outbound
+
+Authorized: TypeAlias = "FixedLines | ClientCredentials"
 
 
 class FixedLines:
@@ -39,13 +42,14 @@ def authorization_of(
     secret: str,
     secret_headers: Mapping[str, str],
     *,
-    outbound: Outbound,
+    outbound: Outbound | None,
     clock: Callable[[], float],
     origin: str = "",
-) -> FixedLines | ClientCredentials | None:
+) -> Authorized | None:
     """What deliveries to `endpoint` carry beside their signatures; None: nothing.
 
-    ``secret``: that of its auth, ``secret_headers``: theirs; ``origin``: sent where the endpoint granted a handshake.
+    ``secret``: that of its auth; ``secret_headers``: with their values; ``outbound``: asks for tokens; ``origin``: sent
+    where the endpoint granted a handshake.
     """
     auth = endpoint.auth
     headers = dict(secret_headers)
@@ -58,5 +62,6 @@ def authorization_of(
     lines = "".join(f"\r\n{name.lower()}: {value}" for name, value in headers.items()).encode("ascii")
     assert lines.count(b"\n") == lines.count(b"\r") == len(headers), "checked when they were declared"
     if isinstance(auth, OAuth2Auth):
+        assert outbound is not None, "whoever delivers can ask for tokens"
         return ClientCredentials(auth, secret, outbound, clock=clock, fixed=lines)
     return FixedLines(lines) if lines else None

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from pipeline.errors import Conflict, InputError, SchemaNotFound
+from pipeline.guard import Guard
 from pipeline.registry import LocalRegistry, Registry
 from pipeline.registry.remote import RemoteRegistry, RemoteSettings
+from pipeline.webhook.outbound import Outbound
 from tests.fakes.table import FakeTable
 from tests.unit.registry.confluent_server import ConfluentServer
 
@@ -29,7 +31,7 @@ async def registry(request: pytest.FixtureRequest) -> AsyncIterator[Registry]:
         yield LocalRegistry(FakeTable())
         return
     async with ConfluentServer().running() as server:
-        remote = RemoteRegistry(RemoteSettings(url=server.url))
+        remote = RemoteRegistry(RemoteSettings(url=server.url), Outbound(Guard.for_operators()))
         yield remote
         await remote.close()
 

@@ -10,10 +10,17 @@ import pytest
 from aiohttp import web
 
 from pipeline.errors import DeclarationInvalid, RegistryError
+from pipeline.guard import Guard
 from pipeline.registry.remote import ANSWER_BYTES_MAX, RemoteRegistry, RemoteSettings
+from pipeline.webhook.outbound import Outbound
 from tests.unit.registry.confluent_server import ConfluentServer, answered, refusal
 
 TEXT = '{"type": "string"}'
+
+
+def asking(**settings: Any) -> RemoteRegistry:
+    """A registry as the wiring makes it."""
+    return RemoteRegistry(RemoteSettings(**settings), Outbound(Guard.for_operators()))
 
 
 class Clock:
@@ -37,7 +44,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def registry(server: ConfluentServer, clock: Clock) -> AsyncIterator[RemoteRegistry]:
-    made = RemoteRegistry(RemoteSettings(url=server.url + "/", latest_age_s=30), clock=clock)
+    made = RemoteRegistry(
+        RemoteSettings(url=server.url + "/", latest_age_s=30), Outbound(Guard.for_operators()), clock=clock
+    )
     yield made
     await made.close()
 
@@ -127,8 +136,8 @@ async def test_an_answer_that_does_not_come_is_given_up(server: ConfluentServer)
 
     listener = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = listener.sockets[0].getsockname()[1]
-    registry = RemoteRegistry(RemoteSettings(url=f"http://127.0.0.1:{port}", timeout_s=0.05))
-    with pytest.raises(RegistryError, match=r"no answer in 0\.05 s"):
+    registry = asking(url=f"http://127.0.0.1:{port}", timeout_s=0.05)
+    with pytest.raises(RegistryError, match=r"no answer within 0\.05 s"):
         await registry.by_id(1)
     await registry.close()
     listener.close()
@@ -136,8 +145,8 @@ async def test_an_answer_that_does_not_come_is_given_up(server: ConfluentServer)
 
 
 async def test_a_registry_that_is_not_there_is_named() -> None:
-    registry = RemoteRegistry(RemoteSettings(url="http://127.0.0.1:1"))
-    with pytest.raises(RegistryError, match=r"http://127\.0\.0\.1:1: GET /schemas/ids/1: .*onnect"):
+    registry = asking(url="http://127.0.0.1:1024")
+    with pytest.raises(RegistryError, match=r"http://127\.0\.0\.1:1024: GET /schemas/ids/1: .*Connection refused"):
         await registry.by_id(1)
     await registry.close()
 
@@ -150,11 +159,18 @@ async def test_credentials_go_into_the_header(
     server: ConfluentServer, settings: dict[str, Any], header: str | None
 ) -> None:
     made = RemoteSettings(url=server.url, **settings)
-    registry = RemoteRegistry(made)
+    registry = asking(url=server.url, **settings)
     await registry.by_id(1)
     await registry.close()
     assert server.authorization == header
     assert "p:w" not in repr(made) and "abc" not in repr(made)
+
+
+@pytest.mark.parametrize("host", ["169.254.169.254", "metadata.example@169.254.169.254", "0x7f.1"])
+async def test_a_registry_url_is_judged_like_any_other(host: str) -> None:
+    """S9: an operator's own URL may lead to a private network, but to no metadata service and in no odd spelling."""
+    with pytest.raises((RegistryError, DeclarationInvalid)):
+        await asking(url=f"http://{host}:8081").by_id(1)
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:8081", "ftp://host", "http://", "http://host?a=b", "http://me:pw@host"])
@@ -171,4 +187,4 @@ def test_a_time_limit_that_is_none_is_refused() -> None:
 
 
 async def test_closing_what_was_never_used_is_fine() -> None:
-    await RemoteRegistry(RemoteSettings(url="http://host")).close()
+    await asking(url="http://host").close()
