@@ -6,7 +6,9 @@ Every round starts the whole bridge (`pipeline bridge`) against a real Kafka and
 events are through: signed, in order per key, attempts recorded, offsets committed. CPU is counted from the first
 delivery on, user and system, of that process alone; wall time depends on what else the machine does. The endpoint
 judges order and duplicates; Kafka's own tool tells the lag. Where there are two cores, bridge and everything else get
-one each. After `make compiled` the compiled package has its turn too. Exit status 1 when an event was lost, came twice or out of order, was not signed, or lag was left.
+one each. After `make compiled` the compiled package has its turn too. Somebody else's bridge joins in as ``--peer``: a
+program that delivers a topic to a URL and finds both, with brokers and a group, in BROKERS, TOPIC, GROUP and SINK. Exit
+status 1 when an event of ours was lost, came twice or out of order, was not signed, or lag was left.
 """
 
 from __future__ import annotations
