@@ -45,7 +45,7 @@ format: $(READY)  ## put the code into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-mutants: $(READY)  ## plant faults in the delivery core and see each caught
+mutants: $(READY)  ## plant faults in the delivery core and around it and see each caught
 	$(BIN)/python -m tests.mutation
 
 bench: $(READY)  ## what a delivery costs here, and what the bridge withstands

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from tests.mutation.faults import FAULTS, Fault
-from tests.mutation.planting import SUITES, kill_matrix
+from tests.mutation.planting import SUITES, kill_matrix, simulated_matrix
+from tests.mutation.system import SYSTEM_FAULTS
 
 
 def main(part: str = "") -> int:
@@ -16,7 +17,15 @@ def main(part: str = "") -> int:
         is_wrong = any(killed.values()) == (fault is None)
         wrong += is_wrong
         say(line_of(fault, killed) + ("<-- WRONG" if is_wrong else ""))
-    say(f"{len(chosen)} faults planted, {wrong} wrong")
+    of_system = [fault for fault in SYSTEM_FAULTS if part in fault.name]
+    say("")
+    say(f"{'planted in the bridge':<48}{'breaks':<46}what the simulation says")
+    for fault, said in simulated_matrix([None, *of_system]):
+        is_wrong = bool(said) == (fault is None)
+        wrong += is_wrong
+        name, breaks = ("none", "nothing") if fault is None else (fault.name, fault.breaks)
+        say(f"{name:<48}{breaks:<46}{said[:160] or 'alive'}" + (" <-- WRONG" if is_wrong else ""))
+    say(f"{len(chosen)} faults planted in the core, {len(of_system)} around it, {wrong} wrong")
     return 1 if wrong else 0
 
 

@@ -22,7 +22,10 @@ SUITES = {
 }
 # The property tests of values import these and nothing else of the core.
 VALUES = ("ackmap.py", "pointer.py", "watermark.py")
+# What the simulation lives through for a planted fault: so many seeds, or until it notices, or for so long.
+SIMULATED = ("--first", "1", "--seeds", "600", "--seconds", "100", "--stop")
 _COPIED = ("pipeline", "pyproject.toml", "tests/unit/delivery", "tests/property", "tests/mutation/profile.py")
+_COPIED_FOR_SYSTEM = ("pipeline", "tests/simulation", "tests/fakes")
 # A fault may make a loop endless; a test that takes so long has noticed.
 TEST_S_MAX = 60
 WORKERS = 2
@@ -32,9 +35,9 @@ class FaultDoesNotApply(Exception):
     """The source has changed and the fault has to be planted anew."""
 
 
-def plant(fault: Fault | None, at: Path) -> None:
+def plant(fault: Fault | None, at: Path, *, of_system: bool = False) -> None:
     """Copy package and tests to ``at``, with ``fault`` in them; raises `FaultDoesNotApply`."""
-    for name in _COPIED:
+    for name in _COPIED_FOR_SYSTEM if of_system else _COPIED:
         source, target = ROOT / name, at / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -42,7 +45,7 @@ def plant(fault: Fault | None, at: Path) -> None:
         else:
             shutil.copy(source, target)
     if fault is not None:
-        path = at / "pipeline" / "delivery" / fault.file
+        path = at / "pipeline" / fault.file if of_system else at / "pipeline" / "delivery" / fault.file
         text = path.read_text()
         if text.count(fault.before) != 1:
             raise FaultDoesNotApply(f"{fault.name}: {fault.file} has {text.count(fault.before)} times {fault.before!r}")
@@ -81,3 +84,29 @@ def kill_matrix(faults: Iterable[Fault | None]) -> Iterator[tuple[Fault | None, 
     faults = list(faults)
     with ThreadPoolExecutor(WORKERS) as pool:
         yield from zip(faults, pool.map(killers, faults), strict=True)
+
+
+def simulated(fault: Fault | None) -> str:
+    """What the simulation says of the bridge with ``fault`` in it: the seed and the promise it broke; empty: none."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as directory:
+        at = Path(directory)
+        plant(fault, at, of_system=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.simulation", *SIMULATED],
+            cwd=at,
+            env={**os.environ, "PYTHONPATH": str(at), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    found = [line for line in done.stdout.splitlines() if line.startswith("seed ")]
+    if done.returncode not in (0, 1) or bool(found) != bool(done.returncode):
+        raise RuntimeError(f"the simulation ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+    return found[0] if found else ""
+
+
+def simulated_matrix(faults: Iterable[Fault | None]) -> Iterator[tuple[Fault | None, str]]:
+    """`simulated` of each fault, in order."""
+    faults = list(faults)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        yield from zip(faults, pool.map(simulated, faults), strict=True)
