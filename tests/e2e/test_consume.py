@@ -131,6 +131,7 @@ async def test_two_handlers_have_two_cursors(made: Rig, topic_name: str) -> None
     assert "timeout" in headers_of(made.records(f"{made.namespace}.timid.dlq")[0])["dlq.error"]
 
 
+@pytest.mark.slow
 async def test_operators_pause_redrive_and_reset_a_service_as_they_do_a_bridge(made: Rig, topic_name: str) -> None:
     consumer, runs, mended = consumer_of(made), list[tuple[str | None, int]](), False
 

@@ -13,6 +13,7 @@ from tests.broker_source import Kafka
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e]
 
 
+@pytest.mark.slow
 async def test_the_service_passes_its_own_test(kafka: Kafka) -> None:
     # The fixture says that an embedded Kafka can be had here; the example starts its own.
     environment = {name: value for name, value in os.environ.items() if name != "PIPELINE_BOOTSTRAP_SERVERS"}
