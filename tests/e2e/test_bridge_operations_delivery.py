@@ -124,7 +124,7 @@ async def test_without_its_dead_letter_topic_a_partition_stalls_loudly_and_goes_
         rig.append(topic_name, 20, keys=2)
 
         async def complains() -> bool:
-            return b'pipeline_bury_failures_total{run="%b.hook"}' % rig.namespace.encode() in node.metrics.text()
+            return b'pipeline_bury_failures_total{kind="live",subscription="hook"}' in node.metrics.text()
 
         await until(complains, 20, "a metric of failed burials")
         await sink.until(lambda s: len(s.ids) == 10, 20)
