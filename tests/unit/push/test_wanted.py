@@ -55,3 +55,27 @@ async def test_a_row_that_cannot_be_read_stops_no_other_and_is_told(value: bytes
     await tables.put("a")
     assert list(tables.wanted.readings()) == ["app.a"]
     assert len(tables.errors) == 2
+
+
+async def test_what_did_not_change_is_not_made_again() -> None:
+    tables = Tables()
+    await tables.put("a")
+    await tables.put("b")
+    await tables.put_run("r1", "a")
+    before = tables.wanted.readings()
+    row = tables.subscriptions.get("b")
+    assert row is not None
+    changed = msgspec.structs.replace(row_of("b"), generation=7)
+    await tables.subscriptions.put("b", msgspec.json.encode(changed), based_on=row.version)
+    after = tables.wanted.readings()
+    assert [after[group] is before[group] for group in ("app.a", "app.a.replay.r1", "app.b")] == [True, True, False]
+    assert after["app.b"].row.generation == 7
+
+
+async def test_a_filter_this_release_does_not_know_stops_no_other() -> None:
+    tables = Tables()
+    await tables.put("a")
+    row = row_of("b", filters=[{"sql": "true"}])
+    await tables.subscriptions.put("b", msgspec.json.encode(row), based_on=None)
+    assert list(tables.wanted.readings()) == ["app.a"]
+    assert ["/filters/0/sql" in str(error) for error in tables.errors] == [True]
