@@ -49,7 +49,7 @@ def fate_of(
     A rejected event says nothing of the endpoint's health: it settles one event and leaves the breaker as it was.
     """
     lane.verdict, now = verdict, times.now
-    if verdict.kind is VerdictKind.GONE:
+    if verdict.kind in (VerdictKind.GONE, VerdictKind.BLOCKED):
         breaker.dropped(id(lane))
         return Fate.GONE, now
     lane.last_failed_at = now

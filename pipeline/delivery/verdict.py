@@ -2,8 +2,9 @@
 
 Rules: the status alone decides, 2xx is success, redirects are failures (Standard Webhooks 1.0.0, "Delivery");
 410 means the receiver is gone for good; Retry-After of a 429 or 503 is honoured up to an hour (RFC 9110 §10.2.3).
-A fault is tried again, except the two that trying again cannot mend: an address that may not be called and a
-record that cannot be written as a request; and a coroutine's refusal.
+A fault is tried again, except what trying again cannot mend: a record that cannot be written as a request and a
+coroutine's refusal end that event; an address that may not be called stops the reading, since every event behind would
+meet it too, and none is buried for it.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class VerdictKind(Enum):
     RETRY = "retry"
     REJECT = "reject"
     GONE = "gone"
+    BLOCKED = "blocked"
 
 
 class Sign(Enum):
@@ -96,7 +98,6 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 DELIVERED = Verdict(VerdictKind.DELIVERED)
 
 _REJECTING = {
-    FaultKind.BLOCKED_ADDRESS: "blocked_address",
     FaultKind.UNDECODABLE: "undecodable",
     FaultKind.REFUSED: "rejected_4xx",
 }
@@ -104,6 +105,7 @@ _SIGNS = {
     FaultKind.CONNECT: Sign.UNREACHABLE,
     FaultKind.DNS: Sign.UNREACHABLE,
     FaultKind.TLS: Sign.UNREACHABLE,
+    FaultKind.CREDENTIAL: Sign.UNREACHABLE,
     FaultKind.TIMEOUT: Sign.STRAINED,
 }
 _STRAINED_STATUS = frozenset({503, 504})
@@ -149,6 +151,8 @@ def _verdict_of_fault(fault: Fault) -> Verdict:
     summary = f"{fault.kind.value}: {line} after {fault.elapsed_s:.3f} s"
     if len(summary) > SUMMARY_CHARACTERS_MAX:
         summary = summary[: SUMMARY_CHARACTERS_MAX - 1] + "…"
+    if fault.kind is FaultKind.BLOCKED_ADDRESS:
+        return Verdict(VerdictKind.BLOCKED, "blocked_address", summary)
     reason = _REJECTING.get(fault.kind)
     if reason is not None:
         return Verdict(VerdictKind.REJECT, reason, summary)

@@ -20,7 +20,7 @@ from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import HELD, Lane, reason_of
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.settings import BreakerSettings, CoreSettings, LimiterSettings
-from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, verdict_of
+from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, VerdictKind, verdict_of
 from pipeline.errors import PayloadTooLarge, PipelineError
 from pipeline.faces import What
 from pipeline.names import state_topic_of
@@ -99,6 +99,7 @@ class Run:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._breaker_state = self.core.breaker.state
+        self._may_not_call = ""
         self.changed = False
 
     @property
@@ -196,12 +197,19 @@ class Run:
             for lane in actions.holds:
                 self._spawn(self._hold(lane))
             if actions.gone:
-                # What a shadow says of itself ends its run, not the subscription.
-                self._on_stop("blocked" if self.reading.is_shadow else "gone", "the endpoint answered 410")
+                self._stop_sending()
         if self.core.breaker.state is not self._breaker_state:
             self._breaker_changed(self._breaker_state, self.core.breaker.state)
         self._has_changed()
         self._arm(now)
+
+    def _stop_sending(self) -> None:
+        """Nothing was buried: every event waits on the log for an operator."""
+        if self._may_not_call:
+            self._on_stop("blocked", f"address-blocked: {self._may_not_call}")
+        else:
+            # What a shadow says of itself ends its run, not the subscription.
+            self._on_stop("blocked" if self.reading.is_shadow else "gone", "the endpoint answered 410")
 
     def _breaker_changed(self, before: BreakerState, now: BreakerState) -> None:
         self._breaker_state = now
@@ -312,6 +320,8 @@ class Run:
             status = result.status if isinstance(result, Reply) else 0
             verdict = verdict_of(result, self._reject_status, self._clock.wall())
             self._met(status, result.elapsed_s, -1.0)
+            if verdict.kind is VerdictKind.BLOCKED:
+                self._may_not_call = verdict.summary
             self.core.failed(lane, verdict, now, self._clock.draw())
         if self._spanned is not None and not isinstance(head, int):
             self._spanned(head.headers, attempt, status, result.elapsed_s)

@@ -108,7 +108,6 @@ def test_a_fault_is_tried_again(kind: FaultKind) -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (FaultKind.BLOCKED_ADDRESS, "blocked_address"),
         (FaultKind.UNDECODABLE, "undecodable"),
         (FaultKind.REFUSED, "rejected_4xx"),
     ],
@@ -116,6 +115,13 @@ def test_a_fault_is_tried_again(kind: FaultKind) -> None:
 def test_what_no_retry_can_mend_is_buried_at_once(kind: FaultKind, reason: str) -> None:
     verdict = verdict_of(Fault(kind, "why", 0.0), NONE, NOW)
     assert (verdict.kind, verdict.reason) == (VerdictKind.REJECT, reason)
+
+
+def test_an_address_that_may_not_be_called_stops_the_reading_and_buries_nothing() -> None:
+    """S1: no ladder of retries; and a resolver that slipped buries no backlog."""
+    verdict = verdict_of(Fault(FaultKind.BLOCKED_ADDRESS, "x may not be called", 0.0), NONE, NOW)
+    assert (verdict.kind, verdict.reason) == (VerdictKind.BLOCKED, "blocked_address")
+    assert "x may not be called" in verdict.summary
 
 
 def test_a_summary_is_one_line_of_at_most_512_characters() -> None:

@@ -239,6 +239,19 @@ async def test_attempts_made_before_a_restart_count() -> None:
     assert bench.letters()[0].header("dlq.attempts") == b"3"
 
 
+async def test_an_address_that_may_not_be_called_blocks_the_subscription_and_buries_nothing() -> None:
+    """S1: a backlog is not buried one by one because a name leads elsewhere."""
+    bench = Bench()
+    bench.append(b"0", b"1")
+    run = bench.begin()
+    await bench.answer(Fault(FaultKind.BLOCKED_ADDRESS, "x may not be called", 0.0))
+    await eventually(lambda: bool(bench.stopped))
+    ((state, reason),) = bench.stopped
+    assert state == "blocked"
+    assert reason.startswith("address-blocked: ") and "x may not be called" in reason
+    assert (len(bench.sender.sent), bench.letters(), run.core.commit_of(T0).offset) == (1, [], 0)
+
+
 async def test_410_stops_the_subscription_and_buries_nothing() -> None:
     bench = Bench()
     bench.append(b"0", b"1")
