@@ -62,8 +62,8 @@ class Endpoint:
 class SimSender:
     """What a run delivers to: requests travel, so what was broken off may still arrive."""
 
-    def __init__(self, process: Process, endpoint: Endpoint) -> None:
-        self._process, self._endpoint = process, endpoint
+    def __init__(self, process: Process, endpoint: Endpoint, may_act: Callable[[float], bool]) -> None:
+        self._process, self._endpoint, self._may_act = process, endpoint, may_act
         self._open: dict[int, tuple[object, Callable[[], object]]] = {}
         self._number = 0
 
@@ -76,6 +76,8 @@ class SimSender:
         *_: object,
     ) -> None:
         world, number = self._process.world, self._number
+        if not self._may_act(world.now):
+            world.broken = f"P4 {self._process.name} sent {shown_record(record)} without the lease"
         self._number += 1
 
         def arrive() -> None:

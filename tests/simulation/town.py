@@ -216,17 +216,17 @@ class Town:
             return
         ledger.resets[place] = to
         ledger.dirty.add(place)
-        self._reset_again(name, place)
+        # Some tools leave the metadata as it was.
+        self._reset_again(name, place, keeps_metadata=self.chance.random() < 0.3)
 
-    def _reset_again(self, name: str, place: Place) -> None:
+    def _reset_again(self, name: str, place: Place, keeps_metadata: bool) -> None:
         ledger = self.ledgers[name]
         if place in ledger.resets:
             self.world.note("operator", f"resets {name} {place} to {ledger.resets[place]}")
             known = self.broker.committed[ledger.group].get(place)
-            # Some tools leave the metadata as it was.
-            metadata = known.metadata if known is not None and self.chance.random() < 0.3 else ""
+            metadata = known.metadata if known is not None and keeps_metadata else ""
             self.broker.committed[ledger.group][place] = Committed(ledger.resets[place], metadata)
-            self.world.at(12.0, self._reset_again, name, place)
+            self.world.at(12.0, self._reset_again, name, place, keeps_metadata)
 
     # -- the log -----------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,9 @@ class Town:
             join=lambda _kafka, _group, member, listener, _hooks: cast(
                 "Any", Member(self.group, process, member, listener)
             ),
-            sender_of=lambda reading, _parts, _prefix: SimSender(process, self.endpoints[reading.spec.name]),
+            sender_of=lambda reading, _parts, _prefix: SimSender(
+                process, self.endpoints[reading.spec.name], worker.membership.may_act
+            ),
         )
         try:
             await worker.start()

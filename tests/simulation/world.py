@@ -30,6 +30,8 @@ class World:
         self.history: list[tuple[float, str, str]] = []
         self.processes: list[Process] = []
         self.broker_down = False
+        # What was seen where it could not be raised: inside of the code that is tried.
+        self.broken = ""
         # Until then pointers may be older than what was delivered, for all that is known of the network.
         self.trouble_until = float("-inf")
         # Shares of requests whose request, or whose answer, is lost.
@@ -59,6 +61,8 @@ class World:
                 return
             self.now = max(self.now, soonest)
             self._turn()
+            if self.broken:
+                raise Violation(self.broken)
         raise Violation("the world never rests: something wakes up again and again")
 
     def _turn(self) -> None:
