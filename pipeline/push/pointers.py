@@ -6,7 +6,6 @@ metadata), another worker (our prefix). What was found decides, in `judge`, and 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -133,6 +132,7 @@ class PointerKeeper:
         self._offsets, self.group, self.owner, self._grows = offsets, group, owner, grows
         self._spills, self._now, self._on_error = spills, now, on_error
         self.last: dict[Place, Pointer] = {}
+        self._written: dict[Place, tuple[int, str | None]] = {}
         # Topic -> how many partitions are known to have pointers.
         self._counted: dict[str, int] = {}
         self._spilled: dict[Place, Spilled] = {}
@@ -214,7 +214,9 @@ class PointerKeeper:
             committed = found.get(place)
             value = None if committed is None else (committed.offset, committed.metadata)
             mine = self.last.get(place)
-            if mine is not None:
+            if mine is not None and value is not None and value == self._written.get(place):
+                out[place] = (Finding.MINE, value[0])  # to the letter what was written: nothing to judge
+            elif mine is not None:
                 out[place] = (judge(value, mine), 0 if committed is None else committed.offset)
         return out
 
@@ -222,9 +224,12 @@ class PointerKeeper:
         """Write ``pointers``, what does not fit first; the caller has just read with `find`. Raises LogError, then
         nothing is known to be written.
         """
-        written = dict(zip(pointers, await asyncio.gather(*map(self._whole, pointers.items())), strict=True))
-        await self._offsets.commit(self.group, {place: (p.offset, p.metadata()) for place, p in written.items()})
+        # One after the other: few spill, and a task for each of those that do not would cost more than the commit.
+        written = {item[0]: await self._whole(item) for item in pointers.items()}
+        texts = {place: (pointer.offset, pointer.metadata()) for place, pointer in written.items()}
+        await self._offsets.commit(self.group, texts)
         self.last.update(written)
+        self._written.update(texts)
         for place, pointer in written.items():
             if pointer.spilled_at is None and self._spilled.pop(place, None) is not None and self._spills is not None:
                 self._spills.drop(self.group, place)
@@ -268,4 +273,5 @@ class PointerKeeper:
     def forget(self, places: Iterable[Place]) -> None:
         for place in places:
             self.last.pop(place, None)
+            self._written.pop(place, None)
             self._spilled.pop(place, None)
