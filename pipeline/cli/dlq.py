@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli import dlq_acts, subs_parked
-from pipeline.cli.dlq_acts import Ids, Keys, Name, Reasons, Since, Statuses, Types, selection_of
+from pipeline.cli.dlq_acts import (
+    LETTERS_MAX,
+    Ids,
+    Keys,
+    Name,
+    Reasons,
+    Since,
+    Statuses,
+    Types,
+    letters_of,
+    newest,
+    selection_of,
+)
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
 from pipeline.cli.show import show_one, show_rows
 from pipeline.cli.subs import subs
-from pipeline.errors import SubscriptionNotFound, TopicNotFound
 
 if TYPE_CHECKING:
-    from pipeline.redrive import FiledLetter, Selection
+    from pipeline.redrive import FiledLetter
     from pipeline.wiring import Node
 
-LETTERS_MAX = 1_000_000
 dlq = typer.Typer(help="Dead letters: look, count, export, redrive, edit, discard.", no_args_is_help=True)
 COLUMNS = ("id", "event", "key", "reason", "attempts", "state", "error")
 _OPEN = ("open", "parking")
@@ -137,24 +146,6 @@ def export_letters(
             typer.echo(json.dumps(one, ensure_ascii=False))
 
     with_node(directory, bootstrap, work)
-
-
-async def letters_of(node: Node, name: str, select: Selection | None = None) -> AsyncIterator[FiledLetter]:
-    """Every dead letter of a subscription, also of one that is deleted. Raises `SubscriptionNotFound`."""
-    try:
-        async for filed in node.dead_letters.all(name, LETTERS_MAX, select):
-            yield filed
-    except TopicNotFound:
-        raise SubscriptionNotFound(name) from None
-
-
-async def newest(node: Node, name: str, letter_id: str) -> FiledLetter:
-    """The letter of that id that lies last: an event that died again, or was edited, has several."""
-    select = selection_of(None, None, None, None, None, [letter_id])
-    found = [filed async for filed in letters_of(node, name, select)]
-    if not found:
-        raise typer.BadParameter(f"{name} has no dead letter {letter_id!r}; `pipeline dlq list {name}` shows them")
-    return max(found, key=lambda filed: (filed.is_open, filed.place))
 
 
 async def _foreign(node: Node, name: str) -> list[dict[str, Any]]:

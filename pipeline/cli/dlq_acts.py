@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +11,13 @@ import typer
 from pipeline.cli.run_verbs import CHANGES, begun
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
 from pipeline.cli.show import safe, show_one
+from pipeline.errors import SubscriptionNotFound, TopicNotFound
 
 if TYPE_CHECKING:
-    from pipeline.redrive import DiscardPlan, RedrivePlan, Selection, WriteBackPlan
+    from pipeline.redrive import DiscardPlan, FiledLetter, RedrivePlan, Selection, WriteBackPlan
     from pipeline.wiring import Node
 
+LETTERS_MAX = 1_000_000
 Name = Annotated[str, typer.Argument(help="The subscription.")]
 Reasons = Annotated[list[str] | None, typer.Option("--reason", help="Only this reason; may be repeated.")]
 Statuses = Annotated[list[int] | None, typer.Option("--status", help="Only this HTTP status; may be repeated.")]
@@ -54,6 +57,24 @@ def selection_of(
         since=since,
         ids=tuple(ids or ()),
     )
+
+
+async def letters_of(node: Node, name: str, select: Selection | None = None) -> AsyncIterator[FiledLetter]:
+    """Every dead letter of a subscription, also of one that is deleted. Raises `SubscriptionNotFound`."""
+    try:
+        async for filed in node.dead_letters.all(name, LETTERS_MAX, select):
+            yield filed
+    except TopicNotFound:
+        raise SubscriptionNotFound(name) from None
+
+
+async def newest(node: Node, name: str, letter_id: str) -> FiledLetter:
+    """The letter of that id that lies last: an event that died again, or was edited, has several."""
+    select = selection_of(None, None, None, None, None, [letter_id])
+    found = [filed async for filed in letters_of(node, name, select)]
+    if not found:
+        raise typer.BadParameter(f"{name} has no dead letter {letter_id!r}; `pipeline dlq list {name}` shows them")
+    return max(found, key=lambda filed: (filed.is_open, filed.place))
 
 
 def redrive(
@@ -147,7 +168,6 @@ def edit(
     """Append the event changed, as a new dead letter that says by whom; redrive it then."""
 
     async def work(node: Node) -> dict[str, Any]:
-        from pipeline.cli.dlq import newest  # noqa: PLC0415 - it registers what is here
         from pipeline.redrive import Change  # noqa: PLC0415 - keeps --help quick
 
         headers = _headers(header or [])
