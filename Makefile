@@ -57,7 +57,7 @@ compiled: $(READY)  ## build/compiled: the package with its hot path compiled by
 	$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/wheel/*.whl
 
 lock:  ## resolve the dependencies again (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --group dev --generate-hashes \
+	uv pip compile pyproject.toml --universal --python-version 3.11 --extra embedded --extra otel --group dev --generate-hashes \
 	  --no-annotate --no-emit-index-url --custom-compile-command "make lock" --upgrade --quiet -o requirements-dev.txt
 
 clean:  ## forget .venv and every cache
