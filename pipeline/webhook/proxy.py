@@ -86,6 +86,6 @@ async def open_tunnel(sock: socket.socket, proxy: Proxy, destination: str) -> No
     if status is None or not status[1].startswith(b"2"):
         said = status[1].decode() if status else "something that is not HTTP"
         raise ConnectFailed(FaultKind.CONNECT, f"the proxy answered CONNECT with {said}")
-    if not head.endswith(b"\r\n\r\n"):
+    if head.index(b"\r\n\r\n") + 4 < len(head):
         # Nobody behind the tunnel speaks first: these bytes would be taken for the endpoint's.
         raise ConnectFailed(FaultKind.PROTOCOL, "the proxy sent bytes behind its reply to CONNECT")

@@ -23,6 +23,7 @@ from pipeline.guard import Guard
 from pipeline.record import Position, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Endpoint, Subscription
+from pipeline.webhook.credential import Authorization
 from pipeline.webhook.sender import Sender, SenderSettings
 
 KEY = bytes(32)
@@ -131,7 +132,15 @@ async def toxic() -> AsyncIterator[Toxic]:
 async def make_sender() -> AsyncIterator[MakeSender]:
     senders: list[Sender] = []
 
-    def make(url: str, *, guard: Guard | None = None, settings: SenderSettings | None = None, **endpoint: Any) -> Tried:
+    def make(
+        url: str,
+        *,
+        guard: Guard | None = None,
+        settings: SenderSettings | None = None,
+        authorization: Authorization | None = None,
+        tls: ssl.SSLContext | None = None,
+        **endpoint: Any,
+    ) -> Tried:
         subscription = Subscription(
             name="s",
             topics=("orders",),
@@ -145,6 +154,8 @@ async def make_sender() -> AsyncIterator[MakeSender]:
             defaults=lambda topic: (f"/app/{topic}", f"{topic}.record"),
             wall_clock=lambda: 1_795_219_200.5,
             settings=settings,
+            authorization=authorization,
+            tls=tls,
         )
         senders.append(sender)
         return Tried(sender)
