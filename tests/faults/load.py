@@ -22,7 +22,9 @@ TURN_S = 0.05
 
 
 class Load(threading.Thread):
-    """``events`` appended at about ``rate_per_s``, keys in turn. ``appended`` counts acknowledgements."""
+    """``events`` appended at about ``rate_per_s``, keys in turn; a quarter of them at first, the rest after ``go``, so
+    that most come while something happens, however slow the machine. ``appended`` counts acknowledgements.
+    """
 
     def __init__(self, servers: str, topic: str, prefix: str, history: HistoryWriter, **sizes: int) -> None:
         super().__init__(daemon=True)
@@ -30,16 +32,23 @@ class Load(threading.Thread):
         self._topic, self._prefix, self._history = topic, prefix, history
         self._events, self._rate_per_s, self._keys = sizes["events"], sizes["rate_per_s"], sizes["keys"]
         self.appended = 0
+        self.go = threading.Event()
 
     def run(self) -> None:
-        began, made = time.monotonic(), 0
-        while made < self._events:
-            due = min(self._events, int((time.monotonic() - began) * self._rate_per_s) + 1)
+        self._append_at_pace(0, self._events // 4)
+        while not self.go.is_set():
+            self._producer.poll(TURN_S)
+        self._append_at_pace(self._events // 4, self._events)
+        assert self._producer.flush(60) == 0
+
+    def _append_at_pace(self, made: int, until: int) -> None:
+        began, first = time.monotonic(), made
+        while made < until:
+            due = min(until, first + int((time.monotonic() - began) * self._rate_per_s) + 1)
             for number in range(made, due):
                 self._append(number)
             made = due
             self._producer.poll(TURN_S)
-        assert self._producer.flush(60) == 0
 
     def _append(self, number: int) -> None:
         key = f"k{number % self._keys}"

@@ -29,7 +29,7 @@ DONE_S = 60.0
 
 
 class Scene:
-    """Made by `staged`. ``tell`` an incident, then do it."""
+    """Made by `staged`. ``tell`` an incident, then do it; with the first one most of the load begins to come."""
 
     def __init__(self, rig: Rig, receiver: WebhookReceiver, load: Load, history: HistoryWriter) -> None:
         self.rig, self._receiver, self.load, self._history = rig, receiver, load, history
@@ -37,6 +37,13 @@ class Scene:
     def tell(self, name: str, duplicates_max: int = 0, *, again_max: int = 0) -> None:
         now = self._history.now()
         self._history.write(Incident(at=now, name=name, duplicates_max=duplicates_max, again_max=again_max))
+        self.load.go.set()
+
+    async def under_load(self) -> None:
+        """The worker is at work, and most events are still to come."""
+        await self.delivered(EVENTS // 10)
+        self.load.go.set()
+        await self.delivered(EVENTS // 2)
 
     @property
     def ids(self) -> set[str]:
@@ -57,11 +64,6 @@ class Scene:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 assert process.wait(20) == 0
-
-    async def caught_up(self) -> None:
-        """Everything that was appended by now is delivered: from here on they come at the producer's pace."""
-        await self.delivered(EVENTS // 10)
-        await self.delivered(self.load.appended)
 
     def coordinator(self, group: str) -> int:
         """The broker that keeps ``group``, counted from 0."""
@@ -122,5 +124,7 @@ async def staged(folder: Path, servers: str, topic: str, brokers_wait: Callable[
         load = Load(servers, topic, prefix, history, events=EVENTS, rate_per_s=RATE_PER_S, keys=KEYS)
         load.start()
         yield Scene(rig, receiver, load, history)
+        load.go.set()
+        await asyncio.to_thread(load.join, DONE_S)
     history.close()
     heard.close()

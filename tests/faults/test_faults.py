@@ -26,7 +26,7 @@ async def scene(folder: Path, cluster: EmbeddedCluster, topic_name: str) -> Asyn
 
 async def test_worker_kill_9(scene: Scene, judged: Judge) -> None:
     with scene.bridge() as process:
-        await scene.delivered(EVENTS // 4)
+        await scene.under_load()
         scene.tell("kill -9", KILL)
         process.kill()
         with scene.bridge():
@@ -37,7 +37,7 @@ async def test_worker_kill_9(scene: Scene, judged: Judge) -> None:
 async def test_worker_frozen_past_its_session(scene: Scene, judged: Judge) -> None:
     """SIGSTOP; another worker delivers the rest; SIGCONT. What the frozen one was about to send leaves all the same."""
     with scene.bridge() as frozen:
-        await scene.delivered(EVENTS // 4)
+        await scene.under_load()
         scene.tell("SIGSTOP", KILL + IN_FLIGHT, again_max=IN_FLIGHT)
         frozen.send_signal(signal.SIGSTOP)
         with scene.bridge():
@@ -61,7 +61,7 @@ async def test_broker_restarted(scene: Scene, cluster: EmbeddedCluster, judged: 
 async def test_broker_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
     """The one that coordinates the bridge's group, and leads a third of the partitions; back at the end."""
     with scene.bridge():
-        await scene.caught_up()
+        await scene.under_load()
         number = scene.coordinator(f"{scene.rig.namespace}._bridge")
         scene.tell("broker kill -9", OUTAGE)
         await asyncio.to_thread(cluster.kill, number)
@@ -86,11 +86,11 @@ async def test_rebalance_storm(scene: Scene, judged: Judge) -> None:
 async def test_rolling_restart(scene: Scene, judged: Judge) -> None:
     """Two workers, each replaced in turn under load: nothing is delivered twice."""
     with scene.bridge() as first, scene.bridge() as second:
-        await scene.delivered(EVENTS // 4)
+        await scene.under_load()
         scene.tell("first worker replaced")
         await scene.leave(first)
         with scene.bridge():
-            await scene.delivered(EVENTS // 2)
+            await scene.delivered(EVENTS * 3 // 4)
             scene.tell("second worker replaced")
             await scene.leave(second)
             with scene.bridge():
