@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.delivery.pointer import Pointer
+from pipeline.errors import BrokerUnavailable
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.subscription import StoredRun
 from tests.fakes.bridge import FakeBridge, eventually, reading_of
@@ -69,6 +70,14 @@ async def test_a_partition_taken_away_meanwhile_is_not_begun() -> None:
     keeper = await bench.taken()
     assert keeper.places == {T1}
     assert list(keeper.keeper.last) == [T1]
+
+
+async def test_a_worker_whose_lease_ran_out_while_it_read_claims_nothing_and_says_so() -> None:
+    bench = Bench()
+    bench.may_act = False
+    with pytest.raises(BrokerUnavailable, match=r"app\.hook: the lease ran out while pointers were read"):
+        await bench.taken(t0=7)
+    assert (bench.at(), bench.offsets.committed[GROUP][T0].metadata) == (7, None)
 
 
 async def test_letting_go_commits_what_is_delivered_and_breaks_off_what_hangs() -> None:
