@@ -224,6 +224,9 @@ class Town:
         if place in ledger.resets:
             self.world.note("operator", f"resets {name} {place} to {ledger.resets[place]}")
             known = self.broker.committed[ledger.group].get(place)
+            if known is not None and keeps_metadata and known.offset == ledger.resets[place]:
+                del ledger.resets[place]  # nothing was changed, and nobody can tell
+                return
             metadata = known.metadata if known is not None and keeps_metadata else ""
             self.broker.committed[ledger.group][place] = Committed(ledger.resets[place], metadata)
             self.world.at(12.0, self._reset_again, name, place, keeps_metadata)
