@@ -90,7 +90,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise DeclarationInvalid("/endpoint/secret_headers", sorted(same), "headers not also named in headers")
         _check_auth(self.auth, {name.lower() for name in (*self.headers, *self.secret_headers)})
         if self.ca and "-----BEGIN CERTIFICATE-----" not in self.ca:
-            raise DeclarationInvalid("/endpoint/ca", self.ca, "certificates in PEM form")
+            raise DeclarationInvalid("/endpoint/ca", "(hidden)", "certificates in PEM form")
         if not self.url.startswith("https:") and (self.ca or isinstance(self.auth, MtlsAuth)):
             raise DeclarationInvalid(
                 "/endpoint/url", self.url, "an https URL, since it has a ca or a client certificate"
@@ -126,7 +126,7 @@ def _check_auth(auth: Auth, header_names: set[str]) -> None:
     if isinstance(auth, OAuth2Auth):
         _check_url(auth.token_url, "/endpoint/auth/token_url")
     if isinstance(auth, MtlsAuth) and "-----BEGIN CERTIFICATE-----" not in auth.certificate:
-        raise DeclarationInvalid("/endpoint/auth/certificate", auth.certificate, "a certificate in PEM form")
+        raise DeclarationInvalid("/endpoint/auth/certificate", "(hidden)", "a certificate in PEM form")
     if isinstance(auth, MtlsAuth) and auth.private_key and "PRIVATE KEY-----" not in auth.private_key:
         raise DeclarationInvalid("/endpoint/auth/private_key", "(hidden)", "a private key in PEM form")
 
@@ -136,15 +136,20 @@ def _check_url(url: str, field: str = "/endpoint/url") -> None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise DeclarationInvalid(field, url, "an absolute http or https URL") from None
+        shown = "(hidden)" if "@" in url else url
+        raise DeclarationInvalid(field, shown, "an absolute http or https URL") from None
     if (
         parts.scheme not in ("http", "https")
         or not parts.hostname
         or not url.isascii()
         or re.search(r"[\x00-\x20\x7f]", url)
     ):
-        raise DeclarationInvalid(field, url, "an absolute http or https URL of printable ASCII")
+        shown = "(hidden)" if "@" in url else url
+        raise DeclarationInvalid(field, shown, "an absolute http or https URL of printable ASCII")
     if parts.username is not None or parts.password is not None or parts.fragment:
-        raise DeclarationInvalid(field, url, "a URL without user, password or fragment (put credentials into headers)")
+        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        raise DeclarationInvalid(
+            field, shown, "a URL without user, password or fragment (put credentials into headers)"
+        )
     if port == 0:
         raise DeclarationInvalid(field, url, "a port of 1 to 65535")

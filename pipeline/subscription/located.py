@@ -14,6 +14,8 @@ from pipeline.errors import DeclarationInvalid
 
 _UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _MISSING_KEY = re.compile(r"Object missing required field `(.*)`\Z")
+# Of an endpoint's auth, whatever its kind: what is declared for one kind may stand under another by mistake.
+_SECRET_FIELDS = frozenset({"token", "password", "client_secret", "private_key", "certificate"})
 # What msgspec calls the kinds of a value, in words for people who write YAML and JSON.
 _WORDS = {
     "str": "text",
@@ -47,8 +49,20 @@ def located(message: str, mapping: Mapping[str, Any], root: type[msgspec.Struct]
     if problem.startswith("Invalid value"):
         union = get_type_hints(_kind_at(root, mapping, steps[:-2]))[steps[-2]]
         return DeclarationInvalid(pointer(steps), value, f"one of {', '.join(_tags(union))}")
+    if value is not None and _may_be_secret(steps):
+        value = "(hidden)"
     wanted = problem.partition(", got")[0].removeprefix("Expected ").replace("`", "")
     return DeclarationInvalid(pointer(steps), value, " or ".join(_WORDS.get(w, w) for w in wanted.split(" | ")))
+
+
+def _may_be_secret(steps: list[str]) -> bool:
+    """Whether what stands at ``steps`` may be, or hold, a credential in a wrong form (``"token": 3``)."""
+    if "endpoint" not in steps:
+        return False
+    inner = steps[steps.index("endpoint") + 1 :]
+    if not inner or inner[0] in ("headers", "secret_headers"):
+        return True
+    return inner[0] == "auth" and (len(inner) == 1 or inner[1] in _SECRET_FIELDS)
 
 
 def _kind_at(root: type[msgspec.Struct], mapping: Mapping[str, Any], steps: list[str]) -> type[msgspec.Struct]:

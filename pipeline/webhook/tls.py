@@ -33,7 +33,7 @@ def endpoint_tls(ca: str, certificate: str, private_key: str, *, ca_file: str | 
     try:
         context = ssl.create_default_context(cadata=ca) if ca else ssl.create_default_context(cafile=ca_file)
     except (ssl.SSLError, ValueError):
-        raise DeclarationInvalid("/endpoint/ca", ca, "certificates in PEM form") from None
+        raise DeclarationInvalid("/endpoint/ca", "(hidden)", "certificates in PEM form") from None
     if certificate:
         _show(context, certificate, private_key)
     return _strict(context)
