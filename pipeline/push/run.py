@@ -419,9 +419,13 @@ class Run:
 
 
 def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
-    """A subscription's policy as the core takes it."""
+    """A subscription's policy as the core takes it; never faster than its endpoint allowed (CloudEvents Webhook 1.0,
+    §4.2.3, WebHook-Allowed-Rate).
+    """
     spec, run = reading.spec, reading.run
-    rate = run.rate_per_s if run is not None and run.rate_per_s is not None else spec.rate_per_s
+    wanted = run.rate_per_s if run is not None and run.rate_per_s is not None else spec.rate_per_s
+    allowed = reading.row.allowed_rate_per_min
+    rates = [rate for rate in (wanted, None if allowed is None else allowed / 60) if rate is not None]
     return CoreSettings(
         retry=without_waits(spec.retry) if settings.no_waiting else spec.retry,
         breaker=no_waiting.BREAKER if settings.no_waiting else BreakerSettings(),
@@ -431,7 +435,7 @@ def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
             in_flight_max=spec.in_flight_max,
             slow_max=spec.in_flight_max * 4,
             slow_after_s=settings.slow_after_s,
-            rate_per_s=rate,
+            rate_per_s=min(rates, default=None),
         ),
         held_bytes_max=settings.held_bytes_max,
         fetches_max=settings.fetches_max,
