@@ -420,7 +420,7 @@ class Run:
 
 def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
     """A subscription's policy as the core takes it; never faster than its endpoint allowed (CloudEvents Webhook 1.0,
-    §4.2.3, WebHook-Allowed-Rate).
+    §4.2.2, WebHook-Allowed-Rate).
     """
     spec, run = reading.spec, reading.run
     wanted = run.rate_per_s if run is not None and run.rate_per_s is not None else spec.rate_per_s
