@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 from pipeline.delivery.actions import Commit
 from pipeline.delivery.breaker import CLOSED, BreakerState
@@ -28,6 +29,7 @@ from pipeline.parking import Policy
 from pipeline.push import attempts, audit, no_waiting
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
+from pipeline.push.batcher import Batcher
 from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.delivers import Delivers
@@ -39,6 +41,8 @@ from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
 from pipeline.push.shadow import Unburied
 from pipeline.record import Record
+from pipeline.webhook.bundle import EventRenderer
+from pipeline.webhook.sender import Sender
 
 DRAIN_POLL_S = 0.01
 AGAIN_S = 0.5
@@ -68,6 +72,11 @@ class Run:
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
         self._may_act, self._on_stop, self._clock = may_act, on_stop, parts.clock
         self._loop = asyncio.get_running_loop()
+        if reading.spec.format == "batch":
+            renderer = EventRenderer(id_prefix, parts.defaults)
+            self._sender = Batcher(
+                cast("Sender", sender), reading.spec, renderer, may_act=lambda: may_act(parts.clock.monotonic())
+            )
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(
             parts.view,
