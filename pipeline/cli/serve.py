@@ -182,6 +182,7 @@ async def _serve_http(node: Node, listener: socket.socket, stop: asyncio.Event) 
     keeper = asyncio.create_task(node.cursor_keeper().run())
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()[:2]
+    node.guard.deny([(host, port)])  # the configuration may have said 0, any free one
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has a flag, no event, for this
         await asyncio.sleep(0.01)
     typer.echo(f"ready http://{host}:{port} kafka {node.settings.kafka.bootstrap_servers}")
