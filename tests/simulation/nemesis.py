@@ -163,6 +163,7 @@ class Nemesis:
             self._say(f"somebody deletes the pointer of {ledger.group} for {TOPIC}/{partition}")
             self._town.broker.committed[ledger.group].pop((TOPIC, partition), None)
             ledger.dirty.add((TOPIC, partition))
+            ledger.deleted_at[TOPIC, partition] = self._world.now
 
     # -- chance ------------------------------------------------------------------------------------------------------
 

@@ -224,7 +224,8 @@ class Town:
         if place in ledger.resets:
             self.world.note("operator", f"resets {name} {place} to {ledger.resets[place]}")
             known = self.broker.committed[ledger.group].get(place)
-            if known is not None and keeps_metadata and known.offset == ledger.resets[place]:
+            stands = known is not None and f".{ledger.resets[place]}." in (known.metadata or "").partition(".n")[0]
+            if known is not None and keeps_metadata and stands and known.offset == ledger.resets[place]:
                 del ledger.resets[place]  # nothing was changed, and nobody can tell
                 return
             metadata = known.metadata if known is not None and keeps_metadata else ""
