@@ -43,13 +43,19 @@ HIDDEN = "(hidden)"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the gateway listens. It has no authentication yet, so anything but loopback needs ``allow_remote``."""
+    """Where the gateway listens. It has no authentication yet, so anything but loopback needs ``allow_remote``.
+
+    ``public_url``: where receivers find it, for what thin events refer to; empty: they are given a path.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
     allow_remote: bool = False
+    public_url: str = ""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"(https?://[!-~]+[^/\s])?", self.public_url):
+            raise DeclarationInvalid("gateway.public_url", self.public_url, "an http or https URL without / at its end")
         if not 0 <= self.port <= 65_535:
             raise DeclarationInvalid("gateway.port", self.port, "0 (any free port) to 65535")
         if not self.allow_remote and not _is_loopback(self.host):

@@ -339,7 +339,9 @@ class Node:
             guard=self.guard,
             hooks=self.hooks,
             defaults=lambda topic: (f"/{self.settings.namespace}/{topic}", self.event_type(topic)),
-            sending=SenderSettings(ca_file=self._ca_file(), proxy=self.proxy),
+            sending=SenderSettings(
+                ca_file=self._ca_file(), proxy=self.proxy, public_url=self.settings.gateway.public_url
+            ),
             happenings=self.happenings,
             outbound=self.outbound,
             origin=self.settings.webhook.origin,
