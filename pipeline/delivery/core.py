@@ -189,11 +189,11 @@ class Core:
         queues = self._queues
         if queues.next_due <= now:
             queues.wake(now)
+        sends = [] if self.gone else self._pace.begin(now)
         if self._held.total * 2 >= self._settings.held_bytes_max and self.limiter.slow_is_full:
             # What hangs has taken every place it may: what nobody knows to be better waits as positions, and those
             # that deliver are read on.
             queues.forget_payloads_of_new()
-        sends = [] if self.gone else self._pace.begin(now)
         buries = queues.take_buries(self._settings.buries_max - self._burying) if queues.buries else []
         self._burying += len(buries)
         gone, self._gone_told = self.gone and not self._gone_told, self.gone

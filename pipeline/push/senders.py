@@ -36,6 +36,8 @@ def make_sender(reading: Reading, parts: WorkerParts, id_prefix: Callable[[str],
         wall_clock=parts.clock.wall,
         run_id=reading.run_id,
         settings=parts.sending,
+        authorization=opened.authorization(parts),
+        tls=opened.tls(parts.sending.ca_file),
         on_connection=partial(parts.hooks.on_connection, reading.group),
     )
 

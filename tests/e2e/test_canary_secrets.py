@@ -103,7 +103,6 @@ async def test_no_secret_comes_out_anywhere(
     assert found["GET /metrics"] and found["printed"] and len(found) > 20, "all of it was really looked at"
 
 
-@pytest.mark.xfail(reason="make_sender opens the credentials of an endpoint and does not hand them to its Sender yet")
 async def test_credentials_of_an_endpoint_are_really_sent(rig: Rig, topic_name: str, echo: tuple[Echo, str]) -> None:
     """Else the search above would find nothing because nothing was there."""
     endpoint, url = echo
