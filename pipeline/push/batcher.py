@@ -1,18 +1,21 @@
-"""Batcher: in front of a sender, makes one request of the heads of many lanes (``format: batch``).
+"""Batcher: in front of a sender, makes one request of the events of many lanes (``format: batch``).
 
-Each lane gives one event at a time, so order per key needs nothing more; what is refused is narrowed down as
-`pipeline.delivery.batching` says. Limits: ``max_events``, ``max_bytes``, ``linger_ms`` of the subscription; what waits
-here and is under way is bounded by what its caller lets be in flight. A worker that may not act sends nothing: batches
-wait `AGAIN_S` and look again.
+The heads that linger together go together; what room they leave is filled with the events behind them, in order, as
+they are known when the request is made. What is refused is narrowed down as `pipeline.delivery.batching` says; a lane
+of which something was taken says so and no more, and what is left of it is sent as its head another time. Limits:
+``max_events``, ``max_bytes``, ``linger_ms`` of the subscription; what waits here and is under way is bounded by what
+its caller lets be in flight and holds in memory. A worker that may not act sends nothing: batches wait `AGAIN_S` and
+look again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from pipeline.delivery.batching import TOO_LARGE, ByteCap, Narrowing, events_max_of, may_narrow
+from pipeline.delivery.lanes import payload_bytes
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.record import Position, Record
 from pipeline.subscription import Subscription
@@ -21,66 +24,115 @@ from pipeline.webhook.sender import Sender
 
 AGAIN_S = 0.2
 Done = Callable[[Any, Reply | Fault], None]
+Taken = Sequence[tuple[Record, Reply]]
+
+
+class Behind(NamedTuple):
+    """What stands behind the event that an ``arg`` was sent with, its lane's head.
+
+    ``records(arg, events_max)``: those that may go with it, in order. ``as_sent``: what is delivered for one of them.
+    ``delivered(arg, reply, taken)``: called in place of ``done`` when such were taken too, each with its own reply.
+    """
+
+    records: Callable[[Any, int], Sequence[Record]]
+    as_sent: Callable[[Record], Record]
+    delivered: Callable[[Any, Reply | Fault, Taken], None]
 
 
 class _Item:
-    """One event and whom to tell of it."""
+    """Events of one lane, the head first, and whom to tell of them; ``taken``: the replies to those already taken."""
 
-    __slots__ = ("arg", "attempt", "done", "event", "is_dead")
+    __slots__ = ("arg", "attempt", "behind", "done", "events", "is_dead", "taken")
 
     def __init__(self, event: BundledEvent, attempt: int, done: Done, arg: Any) -> None:
-        self.event, self.attempt, self.done, self.arg = event, attempt, done, arg
+        self.events, self.attempt, self.done, self.arg = [event], attempt, done, arg
+        self.behind: list[Record] = []
+        self.taken: list[Reply] = []
         self.is_dead = False
 
 
-class _Batch:
-    """Items on their way, and the state of their narrowing; ``last`` is what its last request came to."""
+class _Open:
+    """Items that linger: what their heads come to, and how much they would be with what stands behind them."""
 
-    __slots__ = ("is_broken", "items", "last", "narrowing")
+    __slots__ = ("events", "head_bytes", "items", "size")
+
+    def __init__(self) -> None:
+        self.items: list[_Item] = []
+        self.head_bytes = 1
+        self.events = self.size = 0
+
+    def add(self, item: _Item, behind: Sequence[Record]) -> None:
+        self.items.append(item)
+        self.head_bytes += _size(item.events[0])
+        self.events += 1 + len(behind)
+        self.size += _size(item.events[0]) + sum(map(payload_bytes, behind))
+
+
+class _Batch:
+    """Items on their way, each a row of the narrowing; ``events`` names item and event by their place in it."""
+
+    __slots__ = ("events", "is_broken", "items", "narrowing")
 
     def __init__(self, items: list[_Item]) -> None:
         self.items = items
-        self.narrowing: Narrowing[int] = Narrowing(range(len(items)))
-        self.last: Reply | Fault | None = None
+        left = [(row, event) for row, item in enumerate(items) for event in item.events[len(item.taken) :]]
+        self.events = [(items[row], event) for row, event in left]
+        self.narrowing: Narrowing[int] = Narrowing([row for row, _ in left])
         self.is_broken = False
+
+    def requested(self) -> list[tuple[_Item, BundledEvent]]:
+        return [self.events[place] for place in self.narrowing.request]
 
 
 class Batcher:
     """Stands in the place of ``sender``; ``may_act`` is asked before every request."""
 
     def __init__(
-        self, sender: Sender, spec: Subscription, renderer: EventRenderer, *, may_act: Callable[[], bool]
+        self,
+        sender: Sender,
+        spec: Subscription,
+        renderer: EventRenderer,
+        *,
+        behind: Behind,
+        may_act: Callable[[], bool],
     ) -> None:
         self._sender, self._limits, self._renderer, self._may_act = sender, spec.batch, renderer, may_act
+        self._behind = behind
         self._rejects = frozenset(spec.retry.reject_status)
         self._retries = len(spec.retry.schedule_s)
         self._cap = ByteCap(spec.batch.max_bytes)
         self._loop = asyncio.get_running_loop()
-        self._open: dict[int, list[_Item]] = {}
+        self._open: dict[int, _Open] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._under_way: set[_Batch] = set()
         self._is_closed = False
 
     def send(self, record: Record, attempt: int, done: Done, arg: Any, origin: Position | None = None) -> None:
-        """See `Sender.send`: ``done`` is called once for each event."""
+        """See `Sender.send`. Each ends in one call of ``done``, or of `Behind.delivered`."""
         item = _Item(self._renderer.rendered(record, origin), attempt, done, arg)
-        last = attempt > self._retries
-        events_max = events_max_of(attempt - 1, self._limits.max_events, is_last_chance=last)
-        waiting = self._open.setdefault(events_max, [])
-        if waiting and _size(waiting) + len(item.event.json) + 1 > self._cap.now:
+        is_last = attempt > self._retries
+        events_max = events_max_of(attempt - 1, self._limits.max_events, is_last_chance=is_last)
+        waiting = self._open.setdefault(events_max, _Open())
+        if waiting.items and waiting.head_bytes + _size(item.events[0]) > self._cap.now:
             self._flush(events_max)
-            waiting = self._open.setdefault(events_max, [])
-        waiting.append(item)
-        if len(waiting) >= events_max:
+            waiting = self._open.setdefault(events_max, _Open())
+        room = events_max - waiting.events - 1
+        waiting.add(item, self._behind.records(arg, room) if room > 0 else ())
+        if waiting.events >= events_max or waiting.size >= self._cap.now:
             self._flush(events_max)
         elif events_max not in self._timers:
             timer = self._loop.call_later(self._limits.linger_ms / 1000, self._flush, events_max)
             self._timers[events_max] = timer
 
+    def flush(self) -> None:
+        """Let nothing linger: what waits here is sent now."""
+        for events_max in list(self._open):
+            self._flush(events_max)
+
     def abort(self, arg: object) -> None:
         """Break off the attempt with this very ``arg``; the others of its batch are sent again without it, at once."""
-        for events_max, waiting in self._open.items():
-            self._open[events_max] = [item for item in waiting if item.arg is not arg]
+        for waiting in self._open.values():
+            waiting.items = [item for item in waiting.items if item.arg is not arg]
         for batch in list(self._under_way):
             hit = [item for item in batch.items if item.arg is arg and not item.is_dead]
             for item in hit:
@@ -102,9 +154,27 @@ class Batcher:
         timer = self._timers.pop(events_max, None)
         if timer is not None:
             timer.cancel()
-        items = self._open.pop(events_max, [])
-        if items:
-            self._begin(items)
+        waiting = self._open.pop(events_max, None)
+        if waiting is not None and waiting.items:
+            self._fill(waiting.items, events_max)
+            self._begin(waiting.items)
+
+    def _fill(self, items: list[_Item], events_max: int) -> None:
+        """Add what stands behind the heads, shared out evenly, as far as ``events_max`` and the byte cap go."""
+        room = events_max - len(items)
+        bytes_left = self._cap.now - 1 - sum(_size(item.events[0]) for item in items)
+        for place, item in enumerate(items):
+            share = -(-room // (len(items) - place))
+            if share <= 0 or bytes_left <= 0:
+                return
+            for record in self._behind.records(item.arg, share):
+                event = self._renderer.rendered(self._behind.as_sent(record))
+                bytes_left -= _size(event)
+                if bytes_left < 0:
+                    return
+                item.behind.append(record)
+                item.events.append(event)
+                room -= 1
 
     def _begin(self, items: list[_Item]) -> None:
         batch = _Batch(items)
@@ -113,8 +183,8 @@ class Batcher:
 
     def _begin_again(self, batch: _Batch) -> None:
         self._under_way.discard(batch)
-        left = [batch.items[place] for place in batch.narrowing.without(frozenset())]
-        alive = [item for item in left if not item.is_dead]
+        left = set(batch.narrowing.without(frozenset()))
+        alive = [item for row, item in enumerate(batch.items) if row in left and not item.is_dead]
         if alive and not self._is_closed:
             self._begin(alive)
 
@@ -124,30 +194,42 @@ class Batcher:
         if not self._may_act():
             self._loop.call_later(AGAIN_S, self._request, batch)
             return
-        items = [batch.items[place] for place in batch.narrowing.request]
-        events = [item.event for item in items]
-        self._sender.send(events, max(item.attempt for item in items), self._answered, batch)
+        requested = batch.requested()
+        # What stands behind a head goes for the first time.
+        attempt = max(1 if item.taken else item.attempt for item, _ in requested)
+        self._sender.send([event for _, event in requested], attempt, self._answered, batch)
 
     def _answered(self, batch: _Batch, result: Reply | Fault) -> None:
-        narrowing, batch.last = batch.narrowing, result
+        narrowing = batch.narrowing
         if isinstance(result, Reply) and 200 <= result.status < 300:
             self._cap.taken()
+            for item, _ in batch.requested():
+                item.taken.append(result)
             narrowing.taken()
         elif isinstance(result, Reply) and may_narrow(result.status, asked_to_wait=result.retry_after is not None):
             if result.status == TOO_LARGE:
-                self._cap.refused(_size([batch.items[place] for place in narrowing.request]))
+                self._cap.refused(1 + sum(_size(event) for _, event in batch.requested()))
             narrowing.refused(result.status)
         else:
             narrowing.give_up()
-        for row, delivered, refused_alone in narrowing.ended():
-            item = batch.items[row]
-            outcome = result if delivered or refused_alone else self._in_company(result, len(batch.items))
-            if not item.is_dead:
-                item.done(item.arg, outcome)
+        for row, _, refused_alone in narrowing.ended():
+            self._tell(batch.items[row], result if refused_alone else self._in_company(result, len(batch.events)))
         if narrowing.request:
             self._request(batch)
         else:
             self._under_way.discard(batch)
+
+    def _tell(self, item: _Item, refusal: Reply | Fault) -> None:
+        """``refusal``: what came of the head, if it was not taken."""
+        if item.is_dead:
+            return
+        if not item.taken:
+            item.done(item.arg, refusal)
+        elif len(item.taken) == 1:
+            item.done(item.arg, item.taken[0])
+        else:
+            behind = tuple(zip(item.behind, item.taken[1:], strict=False))  # those behind that were not taken stay
+            self._behind.delivered(item.arg, item.taken[0], behind)
 
     def _in_company(self, result: Reply | Fault, count: int) -> Reply | Fault:
         """What a refusal of several events says of one of them: never that it is this one that is rejected for good."""
@@ -156,6 +238,6 @@ class Batcher:
         return result
 
 
-def _size(items: list[_Item]) -> int:
-    """Bytes of the array."""
-    return 1 + sum(len(item.event.json) + 1 for item in items)
+def _size(event: BundledEvent) -> int:
+    """Bytes of ``event`` in the array."""
+    return len(event.json) + 1

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import cast
 
 from pipeline.delivery.actions import Commit
@@ -29,7 +30,7 @@ from pipeline.parking import Policy
 from pipeline.push import attempts, audit, no_waiting
 from pipeline.push.attempts import AttemptWriter
 from pipeline.push.audit import Audit
-from pipeline.push.batcher import Batcher
+from pipeline.push.batcher import Batcher, Behind, Taken
 from pipeline.push.burial import Burial, told_of
 from pipeline.push.clock import wall_minus_monotonic
 from pipeline.push.delivers import Delivers
@@ -72,10 +73,14 @@ class Run:
         self.reading, self._sender, self._parts, self._settings = reading, sender, parts, settings
         self._may_act, self._on_stop, self._clock = may_act, on_stop, parts.clock
         self._loop = asyncio.get_running_loop()
+        self._batcher: Batcher | None = None
         if reading.spec.format == "batch":
-            renderer = EventRenderer(id_prefix, parts.defaults)
-            self._sender = Batcher(
-                cast("Sender", sender), reading.spec, renderer, may_act=lambda: may_act(parts.clock.monotonic())
+            self._sender = self._batcher = Batcher(
+                cast("Sender", sender),
+                reading.spec,
+                EventRenderer(id_prefix, parts.defaults),
+                behind=Behind(self._behind, reading.delivery, self._done),
+                may_act=lambda: may_act(parts.clock.monotonic()),
             )
         self.core = Core(core_settings(reading, settings))
         self.intake = Intake(
@@ -151,6 +156,8 @@ class Run:
         while any(self.core.in_flight_of(place) for place in owned if place in self.core.partitions):
             if self._loop.time() >= deadline:
                 return
+            if self._batcher is not None:
+                self._batcher.flush()
             await asyncio.sleep(DRAIN_POLL_S)
 
     def forget(self, place: Place) -> None:
@@ -275,6 +282,15 @@ class Run:
             sent = head if self._as_it_lies else self.reading.delivery(head)
             self._sender.send(sent, lane.attempts + 1, self._done, lane)
 
+    def _behind(self, lane: Lane, events_max: int) -> Sequence[Record]:
+        """The events that may go in one request with the head of ``lane``; one that is to be buried is a head first."""
+        if lane.part.draining:
+            return ()
+        found = self.core.followers(lane, events_max, self.reading.spec.batch.max_bytes)
+        if unreadable := self.reading.unreadable:
+            return list(takewhile(lambda record: record.position not in unreadable, found))
+        return found
+
     async def _fetch(self, lane: Lane) -> None:
         """Read the lane's payload again, so that it can stand in line."""
         try:
@@ -313,8 +329,8 @@ class Run:
         self.core.payload(lane, record)
         return record
 
-    def _done(self, lane: Lane, result: Reply | Fault) -> None:
-        """An attempt ended. Called by the sender once per send."""
+    def _done(self, lane: Lane, result: Reply | Fault, behind: Taken = ()) -> None:
+        """An attempt ended. Called by the sender once per send; ``behind``: what was delivered of the lane besides."""
         if not lane.part.live:
             return
         now = self._clock.monotonic()
@@ -324,7 +340,7 @@ class Run:
             age_s = 0.0 if isinstance(head, int) else now + self._wall_offset - head.timestamp_ms / 1000
             # A producer's clock may be ahead of ours; a negative age would mean that it was not delivered.
             self._met(status, result.elapsed_s, age_s if age_s > 0.0 else 0.0)
-            self.core.succeeded(lane, now)
+            self.core.succeeded(lane, now, 1 + len(behind))
         else:
             status = result.status if isinstance(result, Reply) else 0
             verdict = verdict_of(result, self._reject_status, self._clock.wall())
@@ -337,9 +353,19 @@ class Run:
         if self._settings.record_attempts and not isinstance(head, int):
             sent = head if self._as_it_lies else self.reading.delivery(head)
             self._attempts.write(sent, attempt, status, verdict, result.elapsed_s)
+        for record, reply in behind:
+            self._delivered_behind(record, reply, now)
         if self._pump_due or (verdict is DELIVERED and self._rests(lane, now)):
             return
         self.wake()
+
+    def _delivered_behind(self, record: Record, reply: Reply, now: float) -> None:
+        """Tell of an event that was delivered in one request with the head of its lane."""
+        self._met(reply.status, reply.elapsed_s, max(now + self._wall_offset - record.timestamp_ms / 1000, 0.0))
+        if self._spanned is not None:
+            self._spanned(record.headers, 1, reply.status, reply.elapsed_s)
+        if self._settings.record_attempts:
+            self._attempts.write(self.reading.delivery(record), 1, reply.status, DELIVERED, reply.elapsed_s)
 
     def _rests(self, lane: Lane, now: float) -> bool:
         """Whether nothing is left to do after ``lane`` was delivered: of a thousand runs with an event now and then,
@@ -443,7 +469,8 @@ def core_settings(reading: Reading, settings: BridgeSettings) -> CoreSettings:
         limiter=LimiterSettings(
             in_flight_max=spec.in_flight_max,
             slow_max=spec.in_flight_max * 4,
-            slow_after_s=settings.slow_after_s,
+            # Lingering is ours, and says nothing of the endpoint.
+            slow_after_s=settings.slow_after_s + (spec.batch.linger_ms / 1000 if spec.format == "batch" else 0.0),
             rate_per_s=min(rates, default=None),
         ),
         held_bytes_max=settings.held_bytes_max,

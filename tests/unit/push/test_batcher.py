@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import pytest
 
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
-from pipeline.push.batcher import Batcher
+from pipeline.push.batcher import Batcher, Behind, Taken
 from pipeline.record import Record
 from pipeline.subscription import subscription_from
 from pipeline.webhook.bundle import BundledEvent, EventRenderer
@@ -43,6 +43,10 @@ class Endpoint:
         done(arg, outcome)
 
 
+def event(number: int) -> Record:
+    return Record("t", 0, number, 0, b"k", b"%d" % number, (("content-type", b"application/json"),))
+
+
 class Bench:
     def __init__(self, *, may_act: Callable[[], bool] = lambda: True, **batch: int) -> None:
         spec = subscription_from(
@@ -57,15 +61,27 @@ class Bench:
         )
         renderer = EventRenderer(lambda _: "evt_a_", lambda topic: (f"/{topic}", "r"))
         self.endpoint = Endpoint()
-        self.batcher = Batcher(cast("Any", self.endpoint), spec, renderer, may_act=may_act)
+        self.behind: dict[int, list[int]] = {}
+        self.batcher = Batcher(
+            cast("Any", self.endpoint),
+            spec,
+            renderer,
+            behind=Behind(self._behind, lambda record: record, self._delivered),
+            may_act=may_act,
+        )
         self.outcomes: dict[int, list[Reply | Fault]] = {}
 
     def send(self, *numbers: int, attempt: int = 1) -> None:
         for number in numbers:
-            record = Record(
-                "t", 0, number, 0, b"k%d" % number, b"%d" % number, (("content-type", b"application/json"),)
-            )
-            self.batcher.send(record, attempt, self._done, number)
+            self.batcher.send(event(number), attempt, self._done, number)
+
+    def _behind(self, number: int, events_max: int) -> Sequence[Record]:
+        return [event(one) for one in self.behind.get(number, [])[:events_max]]
+
+    def _delivered(self, number: int, outcome: Reply | Fault, taken: Taken) -> None:
+        self._done(number, outcome)
+        for record, reply in taken:
+            self._done(record.offset, reply)
 
     def _done(self, number: int, outcome: Reply | Fault) -> None:
         self.outcomes.setdefault(number, []).append(outcome)
@@ -161,3 +177,76 @@ async def test_who_may_not_act_sends_nothing_until_he_may() -> None:
     assert bench.endpoint.requests == []
     allowed.append(True)
     await bench.sent(1)
+
+
+async def test_what_stands_behind_a_head_goes_with_it_in_order_and_is_told_with_it() -> None:
+    bench = Bench()
+    bench.behind = {1: [11, 12], 2: [21]}
+    bench.send(1, 2)
+    await bench.sent(1)
+    bench.endpoint.answer(OK)
+    assert bench.endpoint.requests == [[1, 11, 12, 2, 21]]
+    assert bench.outcomes == {number: [OK] for number in (1, 11, 12, 2, 21)}
+
+
+async def test_a_lane_that_fills_a_batch_does_not_linger_and_takes_no_more_than_its_share() -> None:
+    bench = Bench(max_events=4, linger_ms=10_000)
+    bench.behind = {1: [11], 2: list(range(21, 99))}
+    bench.send(1, 2)
+    assert bench.endpoint.requests == [[1, 11, 2, 21]]
+
+
+async def test_what_stands_behind_is_taken_when_the_request_is_made_as_far_as_the_bytes_go() -> None:
+    bench = Bench(max_bytes=1024)
+    bench.send(1)
+    bench.behind = {1: list(range(10, 30))}
+    await bench.sent(1)
+    [request] = bench.endpoint.requests
+    assert request == [1, *range(10, 9 + len(request))]
+    assert 1 < len(request) < 10
+
+
+async def test_a_refusal_of_what_stands_behind_counts_for_nothing_yet() -> None:
+    bench = Bench()
+    bench.behind = {1: [11, 12, 13]}
+    bench.send(1, 2)
+    await bench.sent(1)
+    while bench.endpoint.open:
+        bench.endpoint.answer(NO if 12 in bench.endpoint.requests[-1] else OK)
+    assert bench.outcomes == {1: [OK], 11: [OK], 2: [OK]}
+
+
+async def test_a_lane_refused_whole_counts_for_its_head_alone() -> None:
+    bench = Bench()
+    bench.behind = {1: [11, 12, 13]}
+    bench.send(1)
+    await bench.sent(1)
+    while bench.endpoint.open:
+        bench.endpoint.answer(NO)
+    assert (len(bench.endpoint.requests), bench.endpoint.requests[2], bench.outcomes) == (3, [1], {1: [NO]})
+
+
+async def test_what_was_taken_before_a_batch_was_broken_off_is_told_once_and_not_sent_again() -> None:
+    bench = Bench()
+    bench.behind = {1: [11, 12], 2: []}
+    bench.send(1, 2)
+    await bench.sent(1)
+    bench.endpoint.answer(NO)  # [1, 11, 12, 2]
+    bench.endpoint.answer(OK)  # [1, 11]
+    bench.batcher.abort(2)
+    await bench.sent(4)
+    bench.endpoint.answer(OK)
+    assert bench.endpoint.requests == [[1, 11, 12, 2], [1, 11], [12], [12]]
+    assert bench.outcomes == {1: [OK], 11: [OK], 12: [OK]}
+
+
+async def test_nothing_lingers_when_it_is_to_go_at_once() -> None:
+    bench = Bench(linger_ms=10_000)
+    bench.send(1, 2)
+    bench.send(3, attempt=2)
+    assert bench.endpoint.requests == []
+    bench.batcher.flush()
+    assert bench.endpoint.requests == [[1, 2], [3]]
+    bench.endpoint.answer(OK)
+    bench.batcher.flush()
+    assert len(bench.endpoint.requests) == 2
