@@ -62,21 +62,21 @@ class AckMap:
     def encode_bytes(self, base: int, bytes_max: int) -> bytes:
         """The varints of the text form, of whole ranges that fit ``bytes_max``."""
         body = bytearray()
-        for piece in self._pieces(base):
+        end = base
+        for first, until in self.ranges:
+            distance, length = first - end, until - first
+            # Most fit one byte each, and this is done for every range at every commit.
+            small = 0 <= distance < 0x80 and length < 0x80
+            piece = bytes((distance, length)) if small else encode_varint(distance) + encode_varint(length)
             if len(body) + len(piece) > bytes_max:
                 break
             body += piece
+            end = until
         return bytes(body)
 
     def joined(self, other: AckMap) -> AckMap:
         """What is in either."""
         return AckMap(sorted((*self.ranges, *other.ranges))) if other else self
-
-    def _pieces(self, base: int) -> Iterator[bytes]:
-        end = base
-        for first, until in self.ranges:
-            yield encode_varint(first - end) + encode_varint(until - first)
-            end = until
 
 
 def decode_ackmap(text: str, base: int) -> AckMap:

@@ -25,8 +25,8 @@ PREFIX = "ep1."
 # Kafka's limit is 4,096 characters (offset.metadata.max.bytes); a NUL and a margin stay free.
 CHARACTERS_MAX = 3800
 _ATTEMPTS_CHARACTERS_MAX = 1200
-# So many always fit, varints being 10 bytes at most.
-_RANGES_FIT, _ATTEMPTS_FIT = 100, 20
+# So many attempts, and beside them so many bytes of ranges, always fit.
+_ATTEMPTS_FIT, _RANGES_BYTES_FIT = 20, 2000
 _OWNER = r"[A-Za-z0-9_-]{1,100}"
 _TEXT = re.compile(
     rf"ep1\.([0-9]{{1,18}})\.({_OWNER})\.([0-9]{{1,19}})\.([A-Za-z0-9_-]*)\.([A-Za-z0-9_-]*)"
@@ -64,7 +64,10 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
     def fits(self) -> bool:
         """Whether `metadata` leaves nothing out."""
-        if len(self.finished.ranges) <= _RANGES_FIT and len(self.attempts) <= _ATTEMPTS_FIT:
+        ranges = self.finished.ranges
+        # No distance and no length is longer than all of them together.
+        longest = len(encode_varint(max(ranges[-1][1] - self.offset, 0))) if ranges else 0
+        if len(ranges) * 2 * longest <= _RANGES_BYTES_FIT and len(self.attempts) <= _ATTEMPTS_FIT:
             return True
         read = read_pointer(self.offset, self.metadata())
         assert read is not None, "what was just written is read"

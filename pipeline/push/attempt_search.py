@@ -16,7 +16,7 @@ import msgspec
 from pipeline.errors import BrokerUnavailable, InputError, TopicNotFound
 from pipeline.faces import Log, TopicAdmin
 from pipeline.moment import ms_from_rfc3339
-from pipeline.push.attempts import Attempt, read_attempts
+from pipeline.push.attempt import Attempt, read_attempts
 from pipeline.record import Record
 
 LIMIT_MAX = 1000

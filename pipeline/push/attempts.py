@@ -7,12 +7,11 @@ line, which earlier releases wrote, read the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from pipeline.delivery.verdict import Verdict
+from pipeline.push.attempt import Attempt, encode_attempts
 from pipeline.push.clock import SYSTEM_CLOCK, Clock
 from pipeline.record import Record
 
@@ -20,28 +19,6 @@ TABLE = "attempts"
 LINES_MAX = 200
 BYTES_MAX = 48 * 1024
 LINGER_S = 0.1
-
-
-class Attempt(msgspec.Struct, omit_defaults=True, gc=False):
-    """What became of one attempt. ``status`` is 0 when no status line came, ``at`` unix milliseconds when it ended.
-
-    ``id`` is the webhook id; ``event`` the CloudEvents id where the record's headers have one. ``run`` is there only
-    for replays and redrives, ``error`` (one line) only for failures.
-    """
-
-    subscription: str
-    topic: str
-    partition: int
-    offset: int
-    id: str
-    attempt: int
-    status: int
-    verdict: str
-    ms: int
-    at: int
-    run: str | None = None
-    error: str = ""
-    event: str = ""
 
 
 class Appends(Protocol):
@@ -75,7 +52,7 @@ class AttemptWriter:
         self._subscription, self._key, self._run = subscription, subscription.encode(), run_id
         self._id_prefix, self._wall = id_prefix, clock.wall
         self._prefixes: dict[str, str] = {}
-        self._encode = msgspec.json.Encoder().encode_lines
+        self._encode = encode_attempts
         self._lines: list[Attempt] = []
 
     def write(self, record: Record, attempt: int, status: int, verdict: Verdict, elapsed_s: float) -> None:
@@ -124,15 +101,3 @@ class AttemptWriter:
             self._write_packed(lines[half:])
         else:
             self._write(self._topic, self._key, packed[:-1])
-
-
-_decode_line = msgspec.json.Decoder(Attempt).decode
-
-
-def read_attempts(value: bytes | None) -> Iterator[Attempt]:
-    """The attempts of one record, oldest first; lines that are none (an operator's hand) are left out."""
-    for line in (value or b"").split(b"\n"):
-        try:
-            yield _decode_line(line)
-        except msgspec.MsgspecError:
-            continue

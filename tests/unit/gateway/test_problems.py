@@ -20,8 +20,8 @@ def tree(root: type[PipelineError]) -> Iterator[type[PipelineError]]:
         yield from tree(child)
 
 
-# The bridge and what it sends with raise these for themselves; the gateway cannot see them.
-NEVER_MET = ("pipeline.push.", "pipeline.webhook.")
+# The bridge, what it sends with and consumers raise these for themselves; the gateway cannot see them.
+NEVER_MET = ("pipeline.consume.", "pipeline.push.", "pipeline.webhook.")
 MET = [one for one in tree(PipelineError) if one is not EmbeddedError and not one.__module__.startswith(NEVER_MET)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import AddressBlocked
-from pipeline.push.attempts import Attempt
+from pipeline.push.attempt import Attempt
 from tests.fakes.house import ATTEMPTS, EVENTS, GatewayHouse
 from tests.unit.gateway.answered import pointers_of, problem_of
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pipeline.errors import BrokerUnavailable, InputError, TopicNotFound
 from pipeline.faces import TopicAdmin
 from pipeline.push import attempt_search
+from pipeline.push.attempt import Attempt
 from pipeline.push.attempt_search import AttemptPage, Attempts
-from pipeline.push.attempts import Attempt
 from tests.fakes.admin import FakeAdmin, FakeOffsets
 from tests.fakes.log import MemoryLog
 from tests.fakes.view import FakeView

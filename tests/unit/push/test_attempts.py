@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from pipeline.delivery.verdict import DELIVERED, Verdict, VerdictKind
-from pipeline.push.attempts import BYTES_MAX, LINES_MAX, LINGER_S, Attempt, AttemptWriter, read_attempts
+from pipeline.push.attempt import Attempt, read_attempts
+from pipeline.push.attempts import BYTES_MAX, LINES_MAX, LINGER_S, AttemptWriter
 from pipeline.record import Record
 
 RECORD = Record('or"ders', 3, 42, 0, b"k", b"{}", (("ce_specversion", b"1.0"), ("ce_id", b"e-1")))
