@@ -5,6 +5,7 @@ One poison event must neither bury the events it travels with nor hold them up. 
 
 1. a refused batch is sent again at once in parts, uncounted: first its first half, then one event alone;
 2. when neither was taken the endpoint, not an event, is taken for the cause: three requests, then the batch has failed;
+   the one alone is of a row that was not in the half refused, where there is one;
 3. when the one alone was taken the rest is halved until what is refused is alone; a row of refusals longer than such a
    descent ends it too, for then the endpoint went down meanwhile;
 4. an event is not sent again once it was taken, nor before those ahead of it in its row (lane) were;
@@ -27,8 +28,9 @@ T = TypeVar("T", bound=Hashable)
 REQUESTS_MAX_WITHOUT_SUCCESS = 3
 # A cap below this helps nobody: an event larger than the cap goes alone anyway.
 CAP_BYTES_MIN = 1024
-# So many batches taken bring the byte cap back from nothing to all.
-_CAP_STEPS = 32
+# The byte cap grows by this part of itself with each batch taken: at most one in five is too large then, wherever the
+# endpoint's limit is.
+_CAP_GROWS_BY = 8
 TOO_LARGE = 413
 
 
@@ -62,7 +64,7 @@ class ByteCap:
         self.now = max(min(self.now, size) // 2, CAP_BYTES_MIN)
 
     def taken(self) -> None:
-        self.now = min(self.now + self._bytes_max // _CAP_STEPS, self._bytes_max)
+        self.now = min(self.now + self.now // _CAP_GROWS_BY, self._bytes_max)
 
 
 class Ended(NamedTuple, Generic[T]):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import h11
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,8 +16,10 @@ from pipeline.guard import Guard
 from pipeline.record import Headers, Record
 from pipeline.signing import Signer, Verifier, new_v1_secret
 from pipeline.subscription import Endpoint, Subscription
+from pipeline.webhook.bundle import EventRenderer
+from pipeline.webhook.credential import Writes
 from pipeline.webhook.lines import HeaderLines, Undecodable
-from pipeline.webhook.request import DeliveryWriter
+from pipeline.webhook.writers import Names, writer_of
 
 KEY = bytes(32)
 KNOWN_NAMES = re.findall(
@@ -47,21 +51,19 @@ RECORDS = st.builds(
 )
 
 
-def writer(format_: str) -> DeliveryWriter:
+def writer(format_: str) -> Writes:
     subscription = Subscription(
         name="s",
         topics=("orders",),
         endpoint=Endpoint(url="https://r.example/hook", headers={"x-own": "1"}),
-        format=format_,  # type: ignore[arg-type] # drawn from the three it may be
+        format=format_,  # type: ignore[arg-type] # drawn from FORMATS
     )
-    return DeliveryWriter(
-        subscription,
-        Guard().check_url("https://r.example/hook"),
-        signer=Signer([KEY]),
-        topic_prefixes=lambda _: "evt_aaaaaaaaaa_",
-        defaults=lambda topic: (f"/app/{topic}", f"{topic}.record"),
-        run_id="r1",
-    )
+    names = Names(lambda _: "evt_aaaaaaaaaa_", lambda topic: (f"/app/{topic}", f"{topic}.record"), "r1")
+    target = Guard().check_url("https://r.example/hook")
+    return writer_of(subscription, target, Signer([KEY]), names, more_lines="", public_url="https://p.example")
+
+
+FORMATS = ["binary", "structured", "raw", "thin", "batch"]
 
 
 def read(request: bytes) -> tuple[dict[str, str], bytes]:
@@ -79,7 +81,7 @@ def read(request: bytes) -> tuple[dict[str, str], bytes]:
     return headers, body
 
 
-@given(RECORDS, st.sampled_from(["binary", "structured", "raw"]), st.integers(1, 99))
+@given(RECORDS, st.sampled_from(FORMATS), st.integers(1, 99))
 def test_any_record_is_one_request_that_verifies_or_undecodable(record: Record, format_: str, attempt: int) -> None:
     try:
         request = writer(format_).write(record, attempt, b"1795219200")
@@ -94,10 +96,39 @@ def test_any_record_is_one_request_that_verifies_or_undecodable(record: Record, 
     assert headers["webhook-attempt"] == str(attempt)
     assert (headers["x-own"], headers["host"]) == ("1", "r.example")
     Verifier([new_v1_secret(KEY)]).verify(headers, body, 1_795_219_200)
-    if format_ != "structured":
+    if format_ in ("binary", "raw"):
         assert body == (record.value or b"")
-    if record.value is None:
+    else:
+        told = json.loads(body)
+        assert isinstance(told, list) == (format_ == "batch")
+        [event] = told if format_ == "batch" else [told]
+        assert format_ != "thin" or not {"data", "data_base64"} & set(event)
+        if record.value is None:
+            assert event["method"] == "DELETE"
+    if record.value is None and format_ != "batch":
         assert headers["ce-method"] == "DELETE"
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=5))
+def test_a_batch_of_any_records_is_one_array_of_events_that_each_have_their_own_id(records: list[Record]) -> None:
+    renderer = EventRenderer(lambda _: "evt_aaaaaaaaaa_", lambda topic: (f"/app/{topic}", f"{topic}.record"))
+    request = writer("batch").write([renderer.rendered(record) for record in records], 1, b"1795219200")
+    headers, body = read(request)
+    ids = [f"evt_aaaaaaaaaa_{record.partition}_{record.offset}" for record in records]
+    assert [event["webhookid"] for event in json.loads(body)] == ids
+    Verifier([new_v1_secret(KEY)]).verify(headers, body, 1_795_219_200)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("name", ["ce_tenant", "ce_id", "ce_type", "content-type", "traceparent", "tracestate", "x"])
+@pytest.mark.parametrize("value", [b"a\r\nx-own: 2", b"\x00", b"\xff\xfe", "\u2028ä".encode(), b"", b"\n", None])
+def test_hostile_header_values_are_written_safely_or_undecodable(format_: str, name: str, value: bytes | None) -> None:
+    record = Record("orders", 0, 7, 0, b"k", b"{}", (("ce_specversion", b"1.0"), (name, value)))
+    try:
+        headers, _ = read(writer(format_).write(record, 1, b"1795219200"))
+    except Undecodable:
+        return
+    assert headers["x-own"] == "1"
 
 
 @given(st.lists(HEADERS, max_size=6))

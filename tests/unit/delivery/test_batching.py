@@ -121,7 +121,7 @@ def test_the_byte_cap_halves_what_was_too_large_and_grows_back_with_what_is_take
     assert cap.now == 20_000
     cap.refused(1)
     assert cap.now == 1024
-    for _ in range(32):
+    for _ in range(36):
         cap.taken()
     assert cap.now == 64_000
     assert requests_max_of(100) == 17
