@@ -10,6 +10,7 @@ from pipeline.subscription.endpoint import (
     MtlsAuth,
     NoAuth,
     OAuth2Auth,
+    without_secrets,
 )
 from pipeline.subscription.policy import Batch, RetryPolicy, Signing
 from pipeline.subscription.stored import SealedSecrets, StoredRun, StoredSubscription, secret_context
@@ -33,4 +34,5 @@ __all__ = [
     "check_start",
     "secret_context",
     "subscription_from",
+    "without_secrets",
 ]

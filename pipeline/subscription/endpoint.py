@@ -103,6 +103,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
 
 
+def without_secrets(endpoint: Endpoint) -> Endpoint:
+    """``endpoint`` with ``""`` in the place of each declared secret."""
+    field = AUTH_SECRETS.get(type(endpoint.auth))
+    auth = endpoint.auth if field is None else msgspec.structs.replace(endpoint.auth, **{field: ""})
+    return msgspec.structs.replace(endpoint, auth=auth, secret_headers=dict.fromkeys(endpoint.secret_headers, ""))
+
+
 def _check_headers(field: str, headers: dict[str, str]) -> None:
     for name, value in headers.items():
         at = f"/endpoint/{field}/{name}"

@@ -29,7 +29,7 @@ class Admission(Protocol):
     """Whether an endpoint may be called, and wants to be: looked into before a row is written."""
 
     async def admit(self, spec: Subscription, before: StoredSubscription | None, /) -> int | None:
-        """Requests a minute that the endpoint allows, None without a bound.
+        """Requests a minute that the endpoint allows, None without a bound. ``spec`` has its secrets in place.
 
         Raises `AddressBlocked`, `HandshakeRefused`.
         """

@@ -129,6 +129,19 @@ def kept_secrets(
     return msgspec.structs.replace(held, auth=auth, headers=headers)
 
 
+def with_secrets(spec: Subscription, sealed: SealedSecrets, sealer: Sealer) -> Subscription:
+    """``spec`` with its endpoint's secrets in place again, for whoever calls the endpoint; never to store or show.
+
+    Raises `FormatUnreadable` when a stored one does not open with the keys held.
+    """
+    endpoint, auth = spec.endpoint, spec.endpoint.auth
+    field = AUTH_SECRETS.get(type(auth))
+    if field is not None:
+        auth = msgspec.structs.replace(auth, **{field: sealer.unseal(spec.name, sealed.auth)})
+    headers = {name: sealer.unseal(spec.name, sealed.headers[name]) for name in endpoint.secret_headers}
+    return msgspec.structs.replace(spec, endpoint=msgspec.structs.replace(endpoint, auth=auth, secret_headers=headers))
+
+
 def missing_secrets(name: str, signing: Signing, held: SealedSecrets, sealer: Sealer) -> tuple[SealedSecrets, Shown]:
     """The secrets that ``signing`` needs: those held are kept, others are made."""
     needs_v1, needs_v1a = (signing.v1 or signing.github) and not held.v1, signing.v1a and not held.v1a

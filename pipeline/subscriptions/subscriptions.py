@@ -26,7 +26,7 @@ from pipeline.subscriptions.ground import Ground, end_runs
 from pipeline.subscriptions.keeping import SecretKeeper
 from pipeline.subscriptions.means import Beside, GroupAdmin, Outcome, SubscriptionTables
 from pipeline.subscriptions.rows import Rows, read_row
-from pipeline.subscriptions.secrets import Sealer, Shown, kept_secrets, missing_secrets, take_secrets
+from pipeline.subscriptions.secrets import Sealer, Shown, kept_secrets, missing_secrets, take_secrets, with_secrets
 from pipeline.subscriptions.standing import PartitionLag, Standing, found_topics
 
 
@@ -131,7 +131,7 @@ class Subscriptions:
             topics = await found_topics(self._admin, spec.topics)
             if old is None:
                 await self._ground.check_free(name, self.group(name))
-            allowed = await self._admitted(spec, old)
+            allowed = await self._admitted(with_secrets(spec, sealed, self.secrets.sealer), old)
             await self._ground.prepare(self.group(name), spec, topics)
             sealed, shown = missing_secrets(name, spec.signing, sealed, self.secrets.sealer)
             row = msgspec.structs.replace(

@@ -10,7 +10,14 @@ import contextlib
 
 from pipeline.errors import DeclarationInvalid
 from pipeline.guard import Guard
-from pipeline.subscription import Endpoint, MtlsAuth, OAuth2Auth, StoredSubscription, Subscription
+from pipeline.subscription import (
+    Endpoint,
+    MtlsAuth,
+    OAuth2Auth,
+    StoredSubscription,
+    Subscription,
+    without_secrets,
+)
 from pipeline.webhook.addresses import Addresses, ConnectFailed, Resolve
 from pipeline.webhook.handshake import handshake
 from pipeline.webhook.outbound import Outbound
@@ -43,8 +50,8 @@ class Admission:
     async def admit(self, spec: Subscription, before: StoredSubscription | None = None) -> int | None:
         """Requests a minute that the endpoint grants; None: no bound, or no handshake was asked for.
 
-        ``before``: what stood there; an endpoint that granted the same is not asked again. A client certificate is
-        shown when ``spec`` has its key.
+        ``spec`` has its secrets in place: the endpoint is asked as it will be sent to, with the client certificate or
+        credential. ``before``: what stood there, as stored; an endpoint that granted the same is not asked again.
 
         Raises `AddressBlocked` (of its URLs, by text or by any address they resolve to), `DeclarationInvalid` (its
         certificates or key cannot be used) and `HandshakeRefused`. A name that cannot be looked up now is no fault.
@@ -56,7 +63,8 @@ class Admission:
         tls = endpoint_tls(endpoint.ca, *_pair(endpoint), ca_file=self._ca_file)
         if not endpoint.handshake:
             return None
-        if before is not None and (before.spec.endpoint, before.spec.rate_per_s) == (endpoint, spec.rate_per_s):
+        asked = (without_secrets(endpoint), spec.rate_per_s)
+        if before is not None and (without_secrets(before.spec.endpoint), before.spec.rate_per_s) == asked:
             return before.allowed_rate_per_min
         if not self._origin:
             raise DeclarationInvalid("/endpoint/handshake", True, "webhook.origin to be configured, as whom to ask")

@@ -6,14 +6,18 @@ answer's headers grant it or do not, its status says nothing. Granting later thr
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 import ssl
+from time import monotonic
 
 import msgspec
 
 from pipeline.errors import CallFailed, HandshakeRefused
-from pipeline.subscription import Endpoint
+from pipeline.subscription import AUTH_SECRETS, Endpoint
+from pipeline.webhook.addresses import ConnectFailed
+from pipeline.webhook.auth import authorization_of
 from pipeline.webhook.outbound import Answer, Outbound
 
 _RATE = re.compile(r"[1-9][0-9]{0,8}\Z", re.ASCII)
@@ -28,12 +32,13 @@ class Granted(msgspec.Struct, frozen=True):
 async def handshake(
     outbound: Outbound, endpoint: Endpoint, origin: str, rate_per_s: float | None, *, tls: ssl.SSLContext | None = None
 ) -> Granted:
-    """Permission to send as ``origin`` (a DNS name). ``rate_per_s``: what the subscription would send at most, None
-    without a bound of its own.
+    """Permission to send as ``origin`` (a DNS name), asked with the headers and the credential of a delivery.
+    ``endpoint`` has its secrets in place. ``rate_per_s``: what the subscription would send at most, None without a
+    bound of its own.
 
     Raises `HandshakeRefused` saying what was wrong with the answer, or that there was none; `AddressBlocked`.
     """
-    headers = {"webhook-request-origin": origin}
+    headers = {**endpoint.headers, **await _credentials(outbound, endpoint), "webhook-request-origin": origin}
     if rate_per_s is not None:
         headers["webhook-request-rate"] = str(max(1, math.ceil(rate_per_s * 60)))
     try:
@@ -41,6 +46,27 @@ async def handshake(
     except CallFailed as failed:
         raise HandshakeRefused(f"the endpoint did not answer the handshake: {failed.detail}") from None
     return granted_by(answer, origin)
+
+
+async def _credentials(outbound: Outbound, endpoint: Endpoint) -> dict[str, str]:
+    """The header lines of its auth and its secret headers, as deliveries carry them."""
+    field = AUTH_SECRETS.get(type(endpoint.auth))
+    secret = "" if field is None else str(getattr(endpoint.auth, field))
+    held = authorization_of(endpoint, secret, endpoint.secret_headers, outbound=outbound, clock=monotonic)
+    if held is None:
+        return {}
+    try:
+        if not held.ready:
+            async with asyncio.timeout(endpoint.timeout_s):
+                await held.renew()
+        lines = held.lines().decode("ascii").split("\r\n")[1:]
+    except ConnectFailed as failed:
+        raise HandshakeRefused(f"no credential to ask the endpoint with: {failed.detail}") from None
+    except TimeoutError:
+        raise HandshakeRefused(f"no credential to ask the endpoint with in {endpoint.timeout_s:g} s") from None
+    finally:
+        held.close()
+    return {name: value for name, _, value in (line.partition(": ") for line in lines)}
 
 
 def granted_by(answer: Answer, origin: str) -> Granted:

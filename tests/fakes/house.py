@@ -55,8 +55,10 @@ class FakeAdmission:
         self.allows: int | None = None
         self.refuses = ""
         self.blocks: AddressBlocked | None = None
+        self.asked: list[Subscription] = []
 
     async def admit(self, spec: Subscription, before: StoredSubscription | None = None) -> int | None:
+        self.asked.append(spec)
         if self.blocks is not None:
             raise self.blocks
         if self.refuses:

@@ -14,7 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
-from pipeline.errors import DeclarationInvalid
+from pipeline.errors import DeclarationInvalid, HandshakeRefused
+from pipeline.guard import Guard
+from pipeline.subscription import Auth, Endpoint, MtlsAuth, NoAuth, Subscription
+from pipeline.webhook.admission import Admission
+from pipeline.webhook.outbound import Outbound
 from pipeline.webhook.tls import endpoint_tls
 from tests.contract.webhook.conftest import NO_CONTENT, Authority, MakeSender, Toxic, certificate, read_request
 
@@ -65,6 +69,29 @@ async def test_a_client_certificate_is_shown_and_its_key_leaves_no_file(
     assert isinstance(await make_sender(url, tls=endpoint_tls(ca, shown, key)).send(), Reply)
     assert not isinstance(await make_sender(url, tls=endpoint_tls(ca, "", "")).send(), Reply)
     assert list((tmp_path / "private").iterdir()) == []
+
+
+async def test_a_handshake_shows_the_client_certificate(toxic: Toxic, authority: Authority) -> None:
+    async def grant(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 X\r\ncontent-length: 0\r\nwebhook-allowed-origin: *\r\n\r\n")
+        await writer.drain()
+
+    shown, key = client_pair()
+    server = authority.server_tls("127.0.0.1")
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(cadata=shown)
+    url = await toxic.serve(grant, tls=server)
+    guard = Guard(allow_loopback=True)
+    admission = Admission(guard, Outbound(guard), origin="events.example")
+
+    def declared(auth: Auth) -> Subscription:
+        endpoint = Endpoint(url=url, handshake=True, ca=ca_of(authority), auth=auth)
+        return Subscription(name="s", topics=("orders",), endpoint=endpoint)
+
+    assert await admission.admit(declared(MtlsAuth(certificate=shown, private_key=key))) is None
+    with pytest.raises(HandshakeRefused):
+        await admission.admit(declared(NoAuth()))
 
 
 def test_a_key_that_does_not_fit_is_refused_and_not_shown() -> None:

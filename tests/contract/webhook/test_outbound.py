@@ -6,12 +6,13 @@ import asyncio
 import gzip
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from pipeline.delivery.verdict import Reply
 from pipeline.errors import AddressBlocked, CallFailed, DeclarationInvalid, HandshakeRefused
 from pipeline.guard import Guard
-from pipeline.subscription import Endpoint, OAuth2Auth, Subscription
+from pipeline.subscription import BearerAuth, Endpoint, OAuth2Auth, StoredSubscription, Subscription
 from pipeline.webhook.addresses import ConnectFailed
 from pipeline.webhook.admission import Admission
 from pipeline.webhook.handshake import Granted, handshake
@@ -381,3 +382,31 @@ async def test_a_handshake_needs_an_origin_and_gives_the_rate(toxic: Toxic) -> N
     with pytest.raises(DeclarationInvalid, match=r"webhook\.origin"):
         await Admission(LOOPBACK, Outbound(LOOPBACK)).admit(spec)
     assert await Admission(LOOPBACK, Outbound(LOOPBACK), origin="events.example").admit(spec) == 60
+
+
+async def test_a_handshake_carries_what_deliveries_would_and_is_asked_for_once(toxic: Toxic) -> None:
+    heard: list[bytes] = []
+    answer = reply(200, b"", "webhook-allowed-origin: *", "webhook-allowed-rate: 60")
+    url = await toxic.serve(saying(answer, heard=heard))
+    admission = Admission(LOOPBACK, Outbound(LOOPBACK), origin="events.example")
+    given = {"handshake": True, "headers": {"x-team": "a"}}
+    spec = declared(url, auth=BearerAuth(token="t0"), secret_headers={"x-more": "b"}, **given)
+    assert await admission.admit(spec) == 60
+    for line in (b"authorization: Bearer t0", b"x-more: b", b"x-team: a", b"webhook-request-origin: events.example"):
+        assert heard[0].count(b"\r\n" + line + b"\r\n") == 1
+    stored = declared(url, auth=BearerAuth(), secret_headers={"x-more": ""}, **given)
+    assert await admission.admit(spec, StoredSubscription(spec=stored, allowed_rate_per_min=60)) == 60
+    assert len(heard) == 1
+
+
+async def test_a_handshake_is_asked_for_with_a_token_where_deliveries_carry_one(toxic: Toxic) -> None:
+    heard: list[bytes] = []
+    url = await toxic.serve(saying(reply(200, b"", "webhook-allowed-origin: *"), heard=heard))
+    auth = OAuth2Auth(token_url=await toxic.serve(saying(token("t1"))), client_id="me", client_secret=CANARY)
+    admission = Admission(LOOPBACK, Outbound(LOOPBACK), origin="events.example")
+    assert await admission.admit(declared(url, handshake=True, auth=auth)) is None
+    assert b"\r\nauthorization: Bearer t1\r\n" in heard[0]
+    refusing = msgspec.structs.replace(auth, token_url=await toxic.serve(saying(reply(400))))
+    with pytest.raises(HandshakeRefused, match="no credential") as refused:
+        await admission.admit(declared(url, handshake=True, auth=refusing))
+    assert CANARY not in str(refused.value)

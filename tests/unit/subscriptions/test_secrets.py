@@ -151,3 +151,14 @@ async def test_a_plan_names_what_would_change_and_hides_secrets(house: GatewayHo
     assert planned.change == "changed"
     told = {one.pointer: (one.before, one.after) for one in planned.differences}
     assert told == {"/retry/reject_status": ([], [422]), "/endpoint/auth": ("(hidden)", "(hidden)")}
+
+
+async def test_an_endpoint_is_asked_with_its_secrets_kept_ones_too(house: GatewayHouse) -> None:
+    await house.subscriptions.put("hook", declared(auth=BEARER, secret_headers={"x-more": "a"}))
+    kept = declared(auth={"kind": "bearer"}, secret_headers={"x-more": ""})
+    again = await house.subscriptions.put("hook", {**kept, "in_flight_max": 3})
+    for spec in house.admission.asked:
+        assert spec.endpoint.auth == BearerAuth(token="canary-token")
+        assert spec.endpoint.secret_headers == {"x-more": "a"}
+    assert len(house.admission.asked) == 2
+    assert again.row.spec.endpoint.auth == BearerAuth()
