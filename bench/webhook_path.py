@@ -1,7 +1,7 @@
 """What one webhook delivery costs: sign, write, send, read the reply. CPU of this process per delivery.
 
     python -m bench.webhook_path [--url URL] [--deliveries 100000] [--in-flight 128] [--bytes 1024] [--attributes 5]
-        [--format binary|structured|raw] [--v1a] [--loop uvloop|asyncio] [--repeat 3] [--json]
+        [--format binary|structured|raw|thin] [--v1a] [--loop uvloop|asyncio] [--repeat 3] [--json]
 
 URL is any HTTP endpoint that answers 2xx; without one a small sink is started in a process of its own. Wall time
 depends on the sink and on what else the machine does; the figure is CPU time of this process (user + system), best of
@@ -29,7 +29,7 @@ from pipeline.guard import Guard
 from pipeline.record import Headers, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Endpoint, Signing, Subscription
-from pipeline.webhook.sender import Sender
+from pipeline.webhook.sender import Sender, SenderSettings
 
 ATTRIBUTES: Headers = (
     ("ce_specversion", b"1.0"),
@@ -95,6 +95,7 @@ async def measure(args: argparse.Namespace, url: str) -> dict[str, object]:
         topic_prefixes=lambda _: "evt_aaaaaaaaaa_",
         defaults=lambda topic: (f"/app/{topic}", f"{topic}.record"),
         wall_clock=time.time,
+        settings=SenderSettings(public_url="https://events.example"),
     )
     # Made beforehand: they come from the log, which this does not measure.
     rest = iter(list(records(args)))
@@ -135,7 +136,7 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--in-flight", type=int, default=128)
     parser.add_argument("--bytes", type=int, default=1024)
     parser.add_argument("--attributes", type=int, default=5, choices=range(6))
-    parser.add_argument("--format", default="binary", choices=["binary", "structured", "raw"])
+    parser.add_argument("--format", default="binary", choices=["binary", "structured", "raw", "thin"])
     parser.add_argument("--v1a", action="store_true")
     parser.add_argument("--loop", default="uvloop", choices=LOOPS)
     parser.add_argument("--repeat", type=int, default=3)
