@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import struct
+import tracemalloc
 
 import pytest
 
@@ -132,6 +133,47 @@ async def test_a_gzip_bomb_stays_small(toxic: Toxic, make_sender: MakeSender) ->
     outcome = await tried.send()
     assert isinstance(outcome, Reply)
     assert outcome.excerpt == bomb[:512]
+
+
+# Some reads of 256 KiB, the head, and what the endpoint itself holds, being in this process; what it sends is more.
+MEMORY_BYTES_MAX = 1_500_000
+PIECE = b"x" * 65_536
+GZIPPED = b"HTTP/1.1 500 No\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "outcome"),
+    [
+        (b"HTTP/1.1 500 No\r\ncontent-length: 100000000\r\n\r\n", PIECE, 500),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", PIECE, 200),
+        (b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n", b"10000\r\n" + PIECE + b"\r\n", 500),
+        (b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n1;", PIECE, 500),
+        (b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"a: " + PIECE + b"\r\n", 500),
+        (b"HTTP/1.1 200 OK\r\nx: ", PIECE, FaultKind.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * 10_000, FaultKind.PROTOCOL),
+        (b"HTTP/1.1 200 ", PIECE, FaultKind.PROTOCOL),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n" * 1000, FaultKind.PROTOCOL),
+        (GZIPPED % 10**8 + gzip.compress(bytes(20_000_000)), PIECE, 500),
+    ],
+)
+async def test_a_reply_without_end_takes_little_memory_and_is_cut(
+    toxic: Toxic, make_sender: MakeSender, first: bytes, again: bytes, outcome: int | FaultKind
+) -> None:
+    async def behaviour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(first)
+        await forever(writer, again)
+
+    tried = make_sender(await toxic.serve(behaviour))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        result = await tried.send()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (result.status if isinstance(result, Reply) else result.kind) == outcome
+    assert peak - before < MEMORY_BYTES_MAX
 
 
 async def test_a_byte_at_a_time_is_read(toxic: Toxic, make_sender: MakeSender) -> None:
