@@ -271,7 +271,14 @@ class Node:
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
-        return DeadLetters(self.reader, self.runs, log=self.view, topics_of=self._topics_of, facts_of=self._facts_of)
+        return DeadLetters(
+            self.reader,
+            self.runs,
+            log=self.view,
+            topics_of=self._topics_of,
+            facts_of=self._facts_of,
+            is_avro=self._is_avro,
+        )
 
     @cached_property
     def redrives(self) -> Redrives:
@@ -310,6 +317,7 @@ class Node:
             offsets=self.offsets,
             guard=self.guard,
             now_ms=_now_ms,
+            is_avro=self._is_avro,
         )
 
     def _is_avro(self, topic: str) -> bool:

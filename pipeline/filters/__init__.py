@@ -11,6 +11,7 @@ from pipeline.filters.compiling import (
     Anchor,
     Filter,
     Predicate,
+    check_no_avro,
     compile_filters,
 )
 from pipeline.filters.data import DATA_BYTES_MAX, NOTHING, parse_data, text_at
@@ -32,6 +33,7 @@ __all__ = [
     "Path",
     "Predicate",
     "Selected",
+    "check_no_avro",
     "compile_filters",
     "key_of",
     "parse_data",

@@ -9,7 +9,7 @@ cannot be compiled is refused, never ignored.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from pipeline.errors import FilterInvalid, InputError
@@ -50,6 +50,14 @@ def compile_filters(filters: Sequence[Mapping[str, Any]], *, field: str = "/filt
     compiler = _Compiler()
     whole = _all_of([compiler.expression(one, f"{field}/{number}", 1) for number, one in enumerate(filters)])
     return Filter(_surely(whole) if whole.anchors else whole.holds, whole.anchors, compiler.data_pointer)
+
+
+def check_no_avro(compiled: Filter, topics: Iterable[str], is_avro: Callable[[str], bool]) -> None:
+    """Raises `FilterInvalid` when ``compiled`` looks into data and that of one of ``topics`` lies there in Avro."""
+    avro = next((topic for topic in topics if is_avro(topic)), None)
+    if compiled.data_pointer is not None and avro is not None:
+        expected = f"an attribute or a header: data on topic {avro} lies there in Avro, which filters do not decode"
+        raise FilterInvalid(compiled.data_pointer, compiled.data_pointer.rpartition("/")[2], expected)
 
 
 def _surely(part: _Part) -> Predicate:

@@ -9,6 +9,7 @@ import msgspec
 
 from pipeline.deadletter import DeadLetter
 from pipeline.errors import Conflict, NotFound
+from pipeline.filters import check_no_avro, compile_filters
 from pipeline.names import dead_letter_topic_of, group_of
 from pipeline.record import Record
 from pipeline.redrive.fates import Fates, FiledLetter, State
@@ -56,7 +57,7 @@ class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeadLetters:
     """``topics_of`` gives what a subscription reads, None for one that is deleted: its letters stay. ``facts_of``: what
-    filters learn of an event by.
+    filters learn of an event by; ``is_avro``: whether the data of a topic lies there in Avro.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class DeadLetters:
         log: RereadsLog,
         topics_of: Callable[[str], Sequence[str] | None],
         facts_of: FactsOf,
+        is_avro: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.source, self._runs, self._log, self._topics_of = source, runs, log, topics_of
-        self.facts_of = facts_of
+        self.facts_of, self._is_avro = facts_of, is_avro
 
     def topic_of(self, subscription: str) -> str:
         return dead_letter_topic_of(group_of(self._runs.namespace, subscription))
@@ -83,7 +85,7 @@ class DeadLetters:
 
     async def search(self, subscription: str, wanted: Search, start: str | None) -> DeadLetterPage:
         """Those found from ``start`` on, the oldest first within a partition, and where to go on."""
-        fates, chooser = self.fates(subscription), Chooser(wanted.select, self.facts_of)
+        fates, chooser = self.fates(subscription), self._chooser(subscription, wanted.select)
         judge = self.judge(subscription)
         found: list[FiledLetter] = []
         foreign: list[Foreign] = []
@@ -111,9 +113,10 @@ class DeadLetters:
     ) -> AsyncIterator[FiledLetter]:
         """Every dead letter selected that lies there now; later ones are no part of it.
 
-        Raises `Conflict` when more than ``scanned_max`` records would have to be looked at: part of the answer is none.
+        Raises `Conflict` when more than ``scanned_max`` records would have to be looked at (part of the answer is
+        none), `FilterInvalid` for filters on data that lies in Avro.
         """
-        fates, chooser = self.fates(subscription), Chooser(select or Selection(), self.facts_of)
+        fates, chooser = self.fates(subscription), self._chooser(subscription, select or Selection())
         judge = self.judge(subscription)
         cursor: str | None = "earliest"
         left = scanned_max
@@ -132,6 +135,11 @@ class DeadLetters:
                 raise Conflict(
                     f"more than {scanned_max} records lie in {self.topic_of(subscription)}: look page by page"
                 )
+
+    def _chooser(self, subscription: str, select: Selection) -> Chooser:
+        filters = compile_filters(select.filters, field="/select/filters")
+        check_no_avro(filters, self._topics_of(subscription) or (), self._is_avro)
+        return Chooser(select, self.facts_of)
 
     async def at(self, subscription: str, partition: int, offset: int) -> FiledLetter:
         """The dead letter at one place. Raises `LetterNotFound`."""

@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.errors import Conflict, CursorExpired
 from pipeline.faces import At, Partition, Pointers, TopicAdmin, TopicFacts
+from pipeline.filters import check_no_avro, compile_filters
 from pipeline.guard import Guard
 from pipeline.moment import rfc3339_from_ms
 from pipeline.names import group_of
@@ -57,7 +58,9 @@ class RereadsLog(Protocol):
 
 
 class Replays:
-    """``subscription_of`` gives a subscription's row or raises `SubscriptionNotFound`."""
+    """``subscription_of`` gives a subscription's row or raises `SubscriptionNotFound`. ``is_avro``: whether the data of
+    a topic lies there in Avro.
+    """
 
     def __init__(
         self,
@@ -69,19 +72,22 @@ class Replays:
         offsets: Pointers,
         guard: Guard,
         now_ms: Callable[[], int],
+        is_avro: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.runs, self._admin, self._subscription_of = runs, admin, subscription_of
         self._log, self._offsets, self._guard, self._now_ms = log, offsets, guard, now_ms
+        self._is_avro = is_avro
 
     async def plan(self, subscription: str, asked: ReplayAsked) -> ReplayPlan:
         """The window, resolved now.
 
         Raises `CursorExpired` when part of it is gone or not there yet and that is not allowed, `DeclarationInvalid`,
-        `AddressBlocked` for a shadow that may not be called.
+        `FilterInvalid` for filters on data that lies in Avro, `AddressBlocked` for a shadow that may not be called.
         """
         row = self._subscription_of(subscription)
         if asked.endpoint is not None:
             self._guard.check_url(asked.endpoint.url)
+        check_no_avro(compile_filters(asked.filters), row.spec.topics, self._is_avro)
         topics = await self._topics(row)
         held = await self._held(topics)
         picked = picked_by_ids(asked.ids, topics, held) if asked.ids else None

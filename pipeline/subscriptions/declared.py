@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import AddressBlocked, DeclarationInvalid, FilterInvalid, InputError
-from pipeline.filters import compile_filters
+from pipeline.filters import check_no_avro, compile_filters
 from pipeline.guard import Guard
 from pipeline.moment import ms_from_rfc3339
 from pipeline.subscription import Endpoint, OAuth2Auth, Subscription
@@ -64,14 +64,9 @@ def _filter_faults(spec: Subscription, is_avro: Callable[[str], bool]) -> Iterat
             yield FilterInvalid(f"/filters/{number}{rest}", fault.value, fault.expected)
     if not found:
         try:
-            compiled = compile_filters(spec.filters)
+            check_no_avro(compile_filters(spec.filters), spec.topics, is_avro)
         except FilterInvalid as fault:
             yield fault
-            return
-        avro = next((topic for topic in spec.topics if is_avro(topic)), None)
-        if compiled.data_pointer is not None and avro is not None:
-            expected = f"an attribute or a header: data on topic {avro} lies there in Avro, which filters do not decode"
-            yield FilterInvalid(compiled.data_pointer, compiled.data_pointer.rpartition("/")[2], expected)
 
 
 def _blocked(guard: Guard, endpoint: Endpoint) -> Iterator[tuple[str, AddressBlocked]]:

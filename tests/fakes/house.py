@@ -159,7 +159,15 @@ class GatewayHouse:
             taken=lambda name: self.subscription_rows.get(name) is not None,
             now_ms=self.now_ms,
         )
-        self.letters = DeadLetters(self.reader, self.runs, log=self.view, topics_of=self.topics_of, facts_of=facts_of)
+        self.avro: set[str] = set()
+        self.letters = DeadLetters(
+            self.reader,
+            self.runs,
+            log=self.view,
+            topics_of=self.topics_of,
+            facts_of=facts_of,
+            is_avro=self.avro.__contains__,
+        )
         self.discards = Discards(self.runs, self.letters)
         self.edits = Edits(self.runs, self.letters, self.producer)
         self.replays = Replays(
@@ -170,6 +178,7 @@ class GatewayHouse:
             offsets=self.offsets,
             guard=Guard(),
             now_ms=self.now_ms,
+            is_avro=self.avro.__contains__,
         )
         self.redrives = Redrives(self.runs, self.letters, self.row_of)
         self.parked_keys = ParkedKeys(self.parked_rows, self.runs, self.letters, self.redrives)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Conflict, DeclarationInvalid, SubscriptionNotFound
+from pipeline.errors import Conflict, DeclarationInvalid, FilterInvalid, SubscriptionNotFound
 from pipeline.redrive import RedriveAsked, Redrives, Selection
 from pipeline.runs import StampedRun, total_of
 from pipeline.subscription import StoredRun
@@ -166,3 +166,14 @@ def test_what_cannot_be_selected_is_named(select: dict[str, Any], field: str) ->
 async def test_a_subscription_must_exist(yard: Graveyard) -> None:
     with pytest.raises(SubscriptionNotFound):
         await yard.redrives.plan("nobody")
+
+
+async def test_into_data_that_lies_in_avro_no_selection_looks(yard: Graveyard) -> None:
+    yard.bury()
+    yard.avro.add("orders")
+    assert (await yard.plan(filters=({"exact": {"type": "made"}},))).count == 1
+    look: dict[str, Any] = {"filters": ({"exact": {"$.a": "x"}},)}
+    for asked in (yard.plan(**look), yard.discards.plan("hook", Selection(**look), "old"), yard.filed(**look)):
+        with pytest.raises(FilterInvalid, match="Avro") as caught:
+            await asked
+        assert caught.value.field == "/select/filters/0/exact/$.a"

@@ -11,6 +11,7 @@ from pipeline.errors import (
     CursorEpochChanged,
     CursorExpired,
     DeclarationInvalid,
+    FilterInvalid,
     SubscriptionNotFound,
 )
 from pipeline.pull import Wanted
@@ -203,3 +204,11 @@ def test_a_rate_is_positive() -> None:
 async def test_a_subscription_must_exist(house: GatewayHouse) -> None:
     with pytest.raises(SubscriptionNotFound):
         await house.replays.plan("nobody", ReplayAsked(start="earliest"))
+
+
+async def test_into_data_that_lies_in_avro_no_filter_looks(house: GatewayHouse) -> None:
+    house.avro.add("orders")
+    await house.replays.plan("hook", ReplayAsked(start="earliest", filters=({"exact": {"h.team": "a"}},)))
+    with pytest.raises(FilterInvalid, match="Avro") as caught:
+        await house.replays.plan("hook", ReplayAsked(start="earliest", filters=({"exact": {"$.a": "x"}},)))
+    assert caught.value.field == "/filters/0/exact/$.a"
