@@ -12,7 +12,7 @@ from pipeline.cursor import Cursor, CursorToken
 from pipeline.errors import DeclarationInvalid, InputError
 from pipeline.filters import compile_filters
 from pipeline.moment import ms_from_rfc3339
-from pipeline.subscription import Endpoint, NoAuth
+from pipeline.subscription import Endpoint, NoAuth, is_credential
 
 IDS_MAX = 4000
 """Ids in one run: its row must stay below what a table takes (512 KiB)."""
@@ -107,6 +107,11 @@ def check_shadow(endpoint: Endpoint) -> None:
     """A shadow's row is kept unsealed, so it holds no secret; what is delivered is signed all the same."""
     if not isinstance(endpoint.auth, NoAuth) or endpoint.secret_headers:
         raise DeclarationInvalid("/endpoint/auth", "(hidden)", "a shadow without credentials; it verifies signatures")
+    for name in endpoint.headers:
+        if is_credential(name):
+            raise DeclarationInvalid(
+                f"/endpoint/headers/{name}", "(hidden)", "a shadow without credentials; it verifies signatures"
+            )
     if endpoint.handshake:
         raise DeclarationInvalid("/endpoint/handshake", True, "false: a shadow is not asked for permission")
 

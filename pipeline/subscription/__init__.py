@@ -12,6 +12,7 @@ from pipeline.subscription.endpoint import (
     OAuth2Auth,
     without_secrets,
 )
+from pipeline.subscription.owned_headers import is_credential
 from pipeline.subscription.policy import Batch, RetryPolicy, Signing
 from pipeline.subscription.stored import SealedSecrets, StoredRun, StoredSubscription, secret_context
 
@@ -32,6 +33,7 @@ __all__ = [
     "StoredSubscription",
     "Subscription",
     "check_start",
+    "is_credential",
     "secret_context",
     "subscription_from",
     "without_secrets",

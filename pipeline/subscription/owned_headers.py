@@ -1,5 +1,5 @@
-"""Headers of a delivery that no endpoint may set itself (threat S15): what delivery writes, what frames a message on
-the way, and what receivers' platforms believe of whoever sends.
+"""Headers by their names. No endpoint may set these itself (threat S15): what delivery writes, what frames a message on
+the way, and what receivers' platforms believe of whoever sends. Others carry credentials.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ _OWNED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+# Those that carry credentials by their very name.
+_CREDENTIAL = re.compile(
+    r"authorization|cookie|x-auth\b|token|secret|passw|api-?key|access-?key|private-?key|credential", re.IGNORECASE
+)
+
 
 def is_owned(name: str) -> bool:
     """Whether the header ``name`` is not an endpoint's to set."""
     return _OWNED.match(name) is not None
+
+
+def is_credential(name: str) -> bool:
+    """Whether the header ``name`` is one to seal, however it was declared."""
+    return _CREDENTIAL.search(name) is not None

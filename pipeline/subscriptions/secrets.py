@@ -8,7 +8,6 @@ change a URL could have it sent to himself.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from pipeline.subscription import (
     Signing,
     StoredSubscription,
     Subscription,
+    is_credential,
     secret_context,
 )
 from pipeline.subscriptions.faults import DeclarationsInvalid
@@ -33,10 +33,6 @@ OVERLAP_S = 24 * 3600
 OVERLAP_S_MAX = 30 * 24 * 3600
 # The newest and those before it that still sign. Verifiers compute one signature each.
 SIGNING_SECRETS_MAX = 4
-# Headers that carry credentials by their very name are sealed wherever they were declared.
-_CREDENTIAL = re.compile(
-    r"authorization|cookie|x-auth\b|token|secret|passw|api-?key|access-?key|private-?key|credential", re.IGNORECASE
-)
 
 
 class Shown(NamedTuple):
@@ -84,7 +80,7 @@ def take_secrets(spec: Subscription) -> tuple[Subscription, GivenSecrets]:
     """``spec`` with ``""`` where secrets stood, and the secrets. What is stored, shown, compared is the former."""
     endpoint, auth = spec.endpoint, spec.endpoint.auth
     field = AUTH_SECRETS.get(type(auth))
-    named = {name: value for name, value in endpoint.headers.items() if _CREDENTIAL.search(name)}
+    named = {name: value for name, value in endpoint.headers.items() if is_credential(name)}
     headers = {**named, **endpoint.secret_headers}
     without = msgspec.structs.replace(
         endpoint,

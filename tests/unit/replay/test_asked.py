@@ -55,6 +55,10 @@ def test_a_beginning_and_an_end_are_read() -> None:
             "/endpoint/auth",
         ),
         ({"start": "earliest", "endpoint": Endpoint(url="https://x.example/", handshake=True)}, "/endpoint/handshake"),
+        (
+            {"start": "earliest", "endpoint": Endpoint(url="https://x.example/", headers={"X-Api-Key": "s"})},
+            "/endpoint/headers/X-Api-Key",
+        ),
     ],
 )
 def test_what_cannot_be_asked_is_named(wrong: dict[str, Any], field: str) -> None:
