@@ -15,9 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from pipeline.deadletter import REASONS
 from pipeline.errors import DeclarationInvalid, InputError
 from pipeline.gateway.answers import body_as, json_response
-from pipeline.gateway.asking import json_object_of, query_of, whole_number
+from pipeline.gateway.asking import json_object_of, query_of, who_asks, whole_number
 from pipeline.gateway.parts import GatewayParts
-from pipeline.gateway.runs import WHO, SelectBody
+from pipeline.gateway.runs import SelectBody
 from pipeline.gateway.subscriptions import subscription_name
 from pipeline.gateway.verbs import Verb
 from pipeline.moment import ms_from_rfc3339
@@ -140,7 +140,7 @@ class DeadLetterRoutes:
         shown = {"dry_run": body.dry_run, "count": plan.count, "by_reason": plan.reasons}
         if body.dry_run or not plan.count:
             return json_response({**shown, "discard": None})
-        made = await self._parts.discards.create(plan, who=WHO)
+        made = await self._parts.discards.create(plan, who=who_asks(request))
         return json_response({**shown, "discard": made.run.id})
 
     def _name(self, request: Request) -> str:

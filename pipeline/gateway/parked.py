@@ -9,9 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.gateway.answers import body_as, json_response
-from pipeline.gateway.asking import json_object_of, query_of
+from pipeline.gateway.asking import json_object_of, query_of, who_asks
 from pipeline.gateway.parts import GatewayParts
-from pipeline.gateway.runs import WHO
 from pipeline.gateway.subscriptions import subscription_name
 from pipeline.gateway.verbs import Verb
 from pipeline.redrive import ParkedKeyNotFound, Released
@@ -43,7 +42,8 @@ class ParkedRoutes:
         name = self._name(request)
         keys = self._parts.parked_keys.find(name, key_in(request))
         body = body_as(ReleaseBody, await json_object_of(request, self._parts.limits.declaration))
-        found = [await self._parts.parked_keys.release(one, skip=body.skip, wait_s=WAIT_S, who=WHO) for one in keys]
+        release, who = self._parts.parked_keys.release, who_asks(request)
+        found = [await release(one, skip=body.skip, wait_s=WAIT_S, who=who) for one in keys]
         states = {one.state for one in found}
         state = next(one for one in ("failed", "redriving", "released") if one in states)
         shown = {"state": state, "redriven": sum(one.redriven for one in found), "run": _run(found)}

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.gateway.answers import body_as, json_response
-from pipeline.gateway.asking import json_object_of, query_of
+from pipeline.gateway.asking import json_object_of, query_of, who_asks
 from pipeline.gateway.parts import GatewayParts
 from pipeline.gateway.subscriptions import subscription_name
 from pipeline.gateway.verbs import Verb
@@ -17,9 +17,6 @@ from pipeline.redrive import RedriveAsked, Selection
 from pipeline.replay import ReplayAsked
 from pipeline.runs import Kind, StampedRun
 from pipeline.subscription import Endpoint
-
-WHO = "http"
-"""Who acts, as the audit has it: the gateway does not know its callers."""
 
 
 class ReplayBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}):
@@ -88,7 +85,7 @@ class RunRoutes:
         shown = {"count": plan.count, "partitions": plan.parts, "eta_s": plan.eta_s, "command": plan.command}
         if dry_run:
             return json_response({"dry_run": True, **shown})
-        return self._begun(await self._parts.replays.create(plan, who=WHO), shown)
+        return self._begun(await self._parts.replays.create(plan, who=who_asks(request)), shown)
 
     async def redrive(self, request: Request) -> Response:
         """200 with what it would take (``dry_run``, the default), or 201 with the run."""
@@ -110,7 +107,7 @@ class RunRoutes:
         }
         if body.dry_run:
             return json_response({"dry_run": True, **shown})
-        return self._begun(await self._parts.redrives.create(plan, who=WHO), shown)
+        return self._begun(await self._parts.redrives.create(plan, who=who_asks(request)), shown)
 
     async def replays(self, request: Request) -> Response:
         return self._all(request, "replay")
@@ -159,7 +156,7 @@ class RunRoutes:
         query_of(request)
         runs = self._parts.runs
         turn = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}[verb]
-        turned = await turn(self._name(request), kind, str(request.path_params["run"]), who=WHO)
+        turned = await turn(self._name(request), kind, str(request.path_params["run"]), who=who_asks(request))
         return json_response(self._shown(turned), etag=str(turned.version))
 
     def _name(self, request: Request) -> str:

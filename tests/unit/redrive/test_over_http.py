@@ -151,7 +151,7 @@ async def test_a_run_is_listed_paused_resumed_and_cancelled(yard: Graveyard, kin
         assert problem_of(await yard.call("POST", f"{at}/{verb}")) == (409, "conflict")
     assert [one["id"] for one in (await yard.call("GET", f"{HOOK}/{kind}")).json()[kind]] == [made.json()["id"]]
     assert problem_of(await yard.call("GET", f"{HOOK}/{kind}/none")) == (404, "not-found")
-    assert [facts["who"] for facts in yard.audit.of(f"{kind[:-1]}-paused")] == ["http"]
+    assert [facts["who"] for facts in yard.audit.of(f"{kind[:-1]}-paused")] == ["http 127.0.0.1"]
 
 
 async def test_a_replay_is_planned_and_made_to_a_shadow(yard: Graveyard) -> None:
