@@ -173,6 +173,7 @@ async def test_a_reply_without_end_takes_little_memory_and_is_cut(
     finally:
         tracemalloc.stop()
     assert (result.status if isinstance(result, Reply) else result.kind) == outcome
+    assert result.elapsed_s < 4, "cut, and not by the time-out"
     assert peak - before < MEMORY_BYTES_MAX
 
 
