@@ -37,3 +37,21 @@ async def test_events_go_in_batches_and_only_the_poison_one_is_buried(rig: Rig, 
     assert len(sink.acked) < 79
     letters = rig.records(f"{rig.namespace}.b.dlq")
     assert [json.loads(letter.value() or b"")["key"] for letter in letters] == ["k3"]
+
+
+async def test_with_ordering_by_partition_a_batch_is_many_events_of_it_in_order(
+    rig: Rig, sink: Sink, topic_name: str
+) -> None:
+    rig.make_topic(topic_name, 2)
+    rig.append(topic_name, 200, keys=20)
+    spec = {"start": "earliest", "format": "batch", "ordering": "partition"}
+    await rig.subscribe("p", topics=[topic_name], endpoint={"url": sink.url}, **spec)
+    async with rig.worker():
+        await rig.until_lag_0("p")
+    arrived = [event["webhookid"] for got in sink.acked for event in json.loads(got.body)]
+    places = [tuple(map(int, webhook_id.rsplit("_", 2)[1:])) for webhook_id in arrived]
+    assert len(set(places)) == len(places) == 200
+    for partition in (0, 1):
+        offsets = [offset for at, offset in places if at == partition]
+        assert offsets == sorted(offsets)
+    assert len(sink.acked) <= 20
