@@ -64,8 +64,9 @@ def neighbours(servers: str, home: Path, bad: tuple[str, ...], per_s: int, secon
     name = "stormy" if bad else "calm"
     house, topic = House(home / name, servers, name), f"neighbours-{name}"
     asyncio.run(fill(servers, Work(events=1, keys=1, topic=topic)))
-    with sink() as url:
-        paths = [f"{url}{bad[n] if n < len(bad) else 'ok'}/{n}" for n in range(SUBSCRIPTIONS)]
+    # The bad ones answer from a process of their own: 100 MB replies cost their sender time.
+    with sink() as url, sink() as elsewhere:
+        paths = [f"{elsewhere}{bad[n]}/{n}" if n < len(bad) else f"{url}ok/{n}" for n in range(SUBSCRIPTIONS)]
         house.subscribe([declared(f"s{n}", topic, path, start="latest") for n, path in enumerate(paths)])
         sound = paths[len(BAD) :]
         with house.bridge() as child:
