@@ -13,6 +13,7 @@ from pipeline.errors import AddressBlocked, BrokerUnavailable, DeclarationInvali
 from pipeline.push.parts import BridgeSettings
 from pipeline.sealing import seal, unseal
 from pipeline.wiring import Node, ensure_key_file, make_guard, make_keyring, named_instance, started
+from pipeline.wiring.configured import ca_file_of
 
 KEY = "k1:" + "QUFB" * 10 + "QUE="
 
@@ -80,7 +81,7 @@ async def test_a_node_names_types_and_files_by_its_declarations(tmp_path: Path) 
     environment = {"PIPELINE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "PIPELINE_WEBHOOK_CA_FILE": "ca.pem"}
     node = Node(load_config(tmp_path, environment, {}))
     assert (node.event_type("orders"), node.event_type("else")) == ("shop.order", "else.record")
-    assert node._ca_file() == str(tmp_path / "ca.pem")
+    assert ca_file_of(node.config) == str(tmp_path / "ca.pem")
     assert node.table("runs").topic == "_pipeline-runs"
     await node.stop()
 
