@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.errors import Conflict, DeclarationInvalid
 from pipeline.topics.apply import apply, read_live
-from pipeline.topics.plan import Allowed, Plan, plan
+from pipeline.topics.plan import Allowed, Plan, Step, plan
 
 if TYPE_CHECKING:
     from pipeline.wiring import Node
@@ -29,12 +29,20 @@ async def plan_topics(node: Node, allowed: Allowed | None = None) -> Plan:
     return plan(node.declared.values(), await read_live(node.admin, node.declared.values()), allowed)
 
 
-async def apply_topics(node: Node, allowed: Allowed | None = None) -> Plan:
-    """Register the schemas, create missing topics, make the safe changes; what is refused is in the plan returned."""
+async def apply_topics(node: Node, allowed: Allowed | None = None, *, who: str | None = None) -> Plan:
+    """Register the schemas, create missing topics, make the safe changes; what is refused is in the plan returned.
+
+    Each change done goes into the audit.
+    """
+
+    def tell(step: Step) -> None:
+        what = "topic-created" if step.act == "create" else "topic-changed"
+        node.audit.tell(what, step.topic, who=who, member=step.field, before=step.before, after=step.after)
+
     made = await plan_topics(node, allowed)
     for subject, schema in node.schemas.items():
         await node.registry.register(subject, schema)
-    await apply(node.admin, made)
+    await apply(node.admin, made, tell)
     for step in made.steps:
         node.catalog.forget(step.topic)
     return made

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
+from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
 from pipeline.cli.show import show_rows
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def apply_topics(
     async def work(node: Node) -> Plan:
         from pipeline.cli import declared  # noqa: PLC0415 - keeps --help quick
 
-        return await declared.apply_topics(node, _allowed(partition_increase, retention_cut))
+        return await declared.apply_topics(node, _allowed(partition_increase, retention_cut), who=who())
 
     made = with_node(directory, bootstrap, work)
     _show(made, as_json)

@@ -9,7 +9,7 @@ import msgspec
 from pipeline.errors import DeclarationInvalid
 from pipeline.subscriptions.means import Outcome
 from pipeline.subscriptions.rows import Rows
-from pipeline.subscriptions.secrets import OVERLAP_S, OVERLAP_S_MAX, Sealer, resealed, rotated
+from pipeline.subscriptions.secrets import OVERLAP_S, OVERLAP_S_MAX, Sealer, resealed, rotated, sealing_keys
 
 
 class SecretKeeper:
@@ -49,6 +49,11 @@ class SecretKeeper:
             if sealed == row.secrets:
                 return False
             await self._rows.change(
-                name, None, lambda before: msgspec.structs.replace(before, secrets=sealed), "secrets-rewrapped", who=who
+                name,
+                None,
+                lambda before: msgspec.structs.replace(before, secrets=sealed),
+                "secrets-rewrapped",
+                who=who,
+                keys={"before": sealing_keys(row.secrets), "after": sealing_keys(sealed)},
             )
             return True

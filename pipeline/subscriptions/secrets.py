@@ -181,6 +181,12 @@ def resealed(name: str, held: SealedSecrets, sealer: Sealer) -> SealedSecrets:
     )
 
 
+def sealing_keys(held: SealedSecrets) -> list[str]:
+    """Ids of the keys that its secrets are sealed under (``sealing.py`` has the form)."""
+    texts = (*held.v1, *held.v1a, held.auth, *held.headers.values())
+    return sorted({text.split(".")[1] for text in texts if text})
+
+
 def unsealed(row: StoredSubscription, sealer: Sealer) -> list[str]:
     """Every secret of ``row`` in the clear: to take them out of what an endpoint echoes, never to show."""
     held = row.secrets

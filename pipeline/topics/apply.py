@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from pipeline.errors import VersionConflict
@@ -36,8 +36,9 @@ async def read_live(admin: TopicsAdmin, declared: Iterable[Topic]) -> dict[str, 
     }
 
 
-async def apply(admin: TopicsAdmin, planned: Plan) -> list[Step]:
+async def apply(admin: TopicsAdmin, planned: Plan, on_step: Callable[[Step], object] = lambda _: None) -> list[Step]:
     """Carry out ``planned.steps`` and return them, once the broker shows them; ``planned.refused`` stays undone.
+    ``on_step`` is told each step that is done.
 
     Raises `VersionConflict`, before anything is done, when a topic is no longer as the plan found it: plan again.
     A step that fails ends it; the steps before it are done, and planning again finds the rest.
@@ -52,6 +53,7 @@ async def apply(admin: TopicsAdmin, planned: Plan) -> list[Step]:
     declared = {topic.name: topic for topic in planned.declared}
     for step in planned.steps:
         await _do(admin, step, declared[step.topic])
+        on_step(step)
     await _until_shown(admin, planned.steps, [declared[name] for name in touched])
     return list(planned.steps)
 

@@ -39,7 +39,7 @@ class FakeNode:
         self.parked_keys = house.parked_keys
         self.reader, self.view, self.admin, self.offsets = house.reader, house.view, house.admin, house.offsets
         self.catalog, self.attempts = house.catalog, house.parts.attempts
-        self.resets, self.trials = house.resets, house.trials
+        self.resets, self.trials, self.audit = house.resets, house.trials, house.audit
         self.declared: dict[str, Topic] = {}
         self.schemas: dict[str, str] = {}
 

@@ -159,6 +159,9 @@ def test_rewrapping_tells_which_were_sealed_again(applied: Program) -> None:
     keeper.sealer = Sealer(KeyRing([("k2", bytes(32)), ("k1", bytes(range(32)))]), keeper.sealer.random)
     assert applied("secrets", "rewrap", "--json").json_lines == [{"name": "hook", "rewrapped": True}]
     assert applied("secrets", "rewrap", "--json").json_lines == [{"name": "hook", "rewrapped": False}]
+    [told] = applied.house.audit.of("secrets-rewrapped")
+    assert told["keys"] == {"before": ["k1"], "after": ["k2"]} and str(told["who"]).startswith("cli ")
+    assert isinstance(told["before"], dict) and isinstance(told["after"], dict)
 
 
 def test_verbs_are_written_down_with_who_typed_them(applied: Program) -> None:

@@ -53,6 +53,18 @@ def test_applying_makes_what_is_safe_and_says_what_was_refused(declared: Program
     assert len(declared.house.log.topics["few"].partitions) == 3
 
 
+def test_topics_applied_are_written_down_with_who_what_before_and_after(declared: Program) -> None:
+    declared("topics", "apply", "--allow-partition-increase")
+    told = {(what, name): facts for what, name, facts in declared.house.audit.lines}
+    assert set(told) == {("topic-created", "missing"), ("topic-changed", "few")}
+    few = told["topic-changed", "few"]
+    assert (few["member"], few["before"], few["after"]) == ("partitions", "1", "3")
+    assert str(few["who"]).startswith("cli ")
+    declared.house.audit.lines.clear()
+    declared("topics", "apply")
+    assert declared.house.audit.lines == []
+
+
 def test_tail_prints_what_lies_there_and_ends_when_told_to(declared: Program) -> None:
     json_headers = (("content-type", b"application/json"),)
     for number in range(3):
