@@ -208,7 +208,9 @@ def _write_back(
 
 
 def _planned(state: str, count: int, words: str) -> None:
-    if state == "planned" and count:
+    if not count:
+        typer.echo("no dead letter that waits is selected: nothing to do; `dlq list --all` shows the others", err=True)
+    elif state == "planned":
         typer.echo(words, err=True)
         raise typer.Exit(CHANGES)
 

@@ -42,7 +42,7 @@ async def found_topics(admin: TopicAdmin, names: Sequence[str]) -> Mapping[str, 
     """The topics; raises `DeclarationsInvalid` naming the place of each that does not exist."""
     found = await admin.describe(list(names))
     absent = [
-        DeclarationInvalid(f"/topics/{number}", name, "a topic that exists")
+        DeclarationInvalid(f"/topics/{number}", name, "a topic that exists; `pipeline topics list` shows them")
         for number, name in enumerate(names)
         if name not in found
     ]

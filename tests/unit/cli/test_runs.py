@@ -76,6 +76,12 @@ def test_a_redrive_is_planned_and_ends_with_2_until_it_is_told_to_execute(shop: 
     assert len(shop.house.run_rows.content) == 1
 
 
+def test_a_redrive_of_nothing_says_so(shop: Program) -> None:
+    for words in ((), ("--execute",)):
+        ended = shop("dlq", "redrive", "hook", "--type", "never.seen", *words)
+        assert ended.status == 0 and "nothing to do" in ended.err
+
+
 def test_a_second_redrive_while_one_is_active_is_refused_with_3(shop: Program) -> None:
     first, second = letter_ids(shop)
     assert shop("dlq", "redrive", "hook", "--execute", "--no-wait", "--id", first).status == 0
