@@ -25,7 +25,7 @@ from pipeline.names import events_topic_of
 from pipeline.push.clock import SYSTEM_CLOCK, Clock
 from pipeline.ration import Ration
 from pipeline.record import Headers
-from pipeline.subscription import StoredSubscription
+from pipeline.subscription import stored_subscription
 
 TYPE_PREFIX = "pipeline.subscription."
 WHATS = frozenset(get_args(What))
@@ -110,7 +110,7 @@ def topics_by(subscriptions: Table) -> Callable[[str], Collection[str]]:
     def topics_of(name: str) -> Collection[str]:
         row = subscriptions.get(name)
         try:
-            return () if row is None else msgspec.json.decode(row.value, type=StoredSubscription).spec.topics
+            return () if row is None else stored_subscription(row.value).spec.topics
         except msgspec.MsgspecError:
             return ()
 

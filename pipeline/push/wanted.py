@@ -10,7 +10,7 @@ import msgspec
 from pipeline.errors import PipelineError
 from pipeline.faces import Table
 from pipeline.push.reading import Reading
-from pipeline.subscription import StoredRun, StoredSubscription
+from pipeline.subscription import StoredRun, StoredSubscription, stored_subscription
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,8 +29,8 @@ class Wanted:
         defaults: Callable[[str], tuple[str, str]],
         on_error: Callable[[Exception], None],
     ) -> None:
-        self._subscriptions = _Rows(subscriptions, StoredSubscription, on_error)
-        self._runs = _Rows(runs, StoredRun, on_error)
+        self._subscriptions = _Rows(subscriptions, stored_subscription, on_error)
+        self._runs = _Rows(runs, msgspec.json.Decoder(StoredRun).decode, on_error)
         self._namespace, self._defaults, self._on_error = namespace, defaults, on_error
         self._made: dict[str, tuple[StoredSubscription, StoredRun | None, Reading]] = {}
 
@@ -57,8 +57,8 @@ class Wanted:
 class _Rows(Generic[T]):
     """The rows of one table as values; the same value while the row's bytes are the same."""
 
-    def __init__(self, table: Table, kind: type[T], on_error: Callable[[Exception], None]) -> None:
-        self._table, self._kind, self._on_error = table, kind, on_error
+    def __init__(self, table: Table, decode: Callable[[bytes], T], on_error: Callable[[Exception], None]) -> None:
+        self._table, self._decode, self._on_error = table, decode, on_error
         self._decoded: dict[str, tuple[bytes, T]] = {}
 
     def read(self) -> Iterator[T]:
@@ -67,7 +67,7 @@ class _Rows(Generic[T]):
             known = before.get(key)
             if known is None or known[0] != row.value:
                 try:
-                    known = (row.value, msgspec.json.decode(row.value, type=self._kind))
+                    known = (row.value, self._decode(row.value))
                 except (msgspec.MsgspecError, PipelineError) as error:
                     self._on_error(error)
                     continue

@@ -14,7 +14,13 @@ from pipeline.subscription.endpoint import (
 )
 from pipeline.subscription.owned_headers import is_credential
 from pipeline.subscription.policy import Batch, RetryPolicy, Signing
-from pipeline.subscription.stored import SealedSecrets, StoredRun, StoredSubscription, secret_context
+from pipeline.subscription.stored import (
+    SealedSecrets,
+    StoredRun,
+    StoredSubscription,
+    secret_context,
+    stored_subscription,
+)
 
 __all__ = [
     "AUTH_SECRETS",
@@ -35,6 +41,7 @@ __all__ = [
     "check_start",
     "is_credential",
     "secret_context",
+    "stored_subscription",
     "subscription_from",
     "without_secrets",
 ]

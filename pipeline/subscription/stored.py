@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 import msgspec
 
+from pipeline.errors import DeclarationInvalid
 from pipeline.subscription.declared import Subscription
 from pipeline.subscription.endpoint import Endpoint
+from pipeline.subscription.owned_headers import is_owned
 from pipeline.subscription.spans import Spans, holds
 
 
@@ -40,6 +42,35 @@ class StoredSubscription(msgspec.Struct, frozen=True, kw_only=True, omit_default
     reason: str = ""
     generation: int = 0
     allowed_rate_per_min: int | None = None
+
+
+def stored_subscription(value: bytes) -> StoredSubscription:
+    """The row in ``value``. One from before a header came to be no endpoint's to set is ``blocked``, without the
+    header, and says so.
+
+    Raises `msgspec.MsgspecError` or `DeclarationInvalid` for what is no row.
+    """
+    try:
+        return msgspec.json.decode(value, type=StoredSubscription)
+    except (msgspec.ValidationError, DeclarationInvalid):
+        raw = msgspec.json.decode(value)
+        if not (denied := _take_owned_headers(raw)):
+            raise
+        reason = f"no endpoint may set the header {', '.join(denied)} any more; resume goes on without it"
+        return msgspec.structs.replace(msgspec.convert(raw, StoredSubscription), state="blocked", reason=reason)
+
+
+def _take_owned_headers(raw: Any) -> list[str]:
+    """Take headers that are not an endpoint's to set out of a row; their names."""
+    taken: set[str] = set()
+    for path in (("spec", "endpoint", "headers"), ("spec", "endpoint", "secret_headers"), ("secrets", "headers")):
+        headers = raw
+        for step in path:
+            headers = headers.get(step) if isinstance(headers, dict) else None
+        for name in [one for one in headers or () if is_owned(one)] if isinstance(headers, dict) else ():
+            taken.add(name)
+            del headers[name]
+    return sorted(taken)
 
 
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.errors import SubscriptionNotFound, VersionConflict
 from pipeline.faces import Notes, Silent, StoredRow, Table, Tells, What
-from pipeline.subscription import StoredSubscription
+from pipeline.subscription import StoredSubscription, stored_subscription
 from pipeline.subscriptions.secrets import take_secrets
 
 
@@ -95,7 +95,7 @@ class Rows:
 
 
 def read_row(stored: StoredRow) -> StoredSubscription:
-    return msgspec.json.decode(stored.value, type=StoredSubscription)
+    return stored_subscription(stored.value)
 
 
 def shown_row(row: StoredSubscription) -> dict[str, Any]:

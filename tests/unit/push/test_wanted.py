@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipeline.push.wanted import Wanted
-from pipeline.subscription import StoredRun
+from pipeline.subscription import StoredRun, stored_subscription
 from tests.fakes.bridge import row_of
 from tests.fakes.table import FakeTable
 
@@ -55,6 +55,22 @@ async def test_a_row_that_cannot_be_read_stops_no_other_and_is_told(value: bytes
     await tables.put("a")
     assert list(tables.wanted.readings()) == ["app.a"]
     assert len(tables.errors) == 2
+
+
+async def test_a_row_with_a_header_that_came_to_be_denied_is_blocked_and_says_why() -> None:
+    """A later release may know more headers that are not an endpoint's: nothing is sent with them, nothing vanishes."""
+    tables = Tables()
+    raw = msgspec.json.decode(msgspec.json.encode(row_of("a")))
+    raw["spec"]["endpoint"]["headers"] = {"X-Forwarded-For": "1.2.3.4", "x-team": "a"}
+    raw["secrets"] = {"headers": {"cf-ray": "sealed1.k.x"}}
+    raw["spec"]["endpoint"]["secret_headers"] = {"cf-ray": ""}
+    value = msgspec.json.encode(raw)
+    await tables.subscriptions.put("a", value, based_on=None)
+    assert tables.wanted.readings() == {} and tables.errors == []
+    row = stored_subscription(value)
+    assert row.state == "blocked" and "X-Forwarded-For, cf-ray" in row.reason
+    assert row.spec.endpoint.headers == {"x-team": "a"} and row.secrets.headers == {}
+    assert row.spec.endpoint.secret_headers == {}
 
 
 async def test_what_did_not_change_is_not_made_again() -> None:

@@ -207,3 +207,15 @@ async def test_one_that_does_not_exist_is_not_found(house: GatewayHouse) -> None
     ):
         with pytest.raises(SubscriptionNotFound):
             await attempt
+
+
+async def test_one_with_a_header_that_came_to_be_denied_is_shown_and_goes_on_without_it(house: GatewayHouse) -> None:
+    made = await house.subscriptions.put("hook", DECLARED)
+    raw = msgspec.json.decode(msgspec.json.encode(made.row))
+    raw["spec"]["endpoint"]["headers"] = {"via": "me"}
+    await house.subscription_rows.put("hook", msgspec.json.encode(raw), based_on=made.version)
+    [(row, _)] = house.subscriptions.list()
+    assert row.state == "blocked" and "the header via" in row.reason
+    resumed, _ = await house.subscriptions.resume("hook")
+    assert (resumed.state, resumed.reason) == ("active", "")
+    assert house.subscriptions.get("hook")[0] == resumed
