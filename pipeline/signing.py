@@ -79,6 +79,25 @@ class Signer:
         return b" ".join(signatures)
 
 
+class RotatingSigner(Signer):
+    """Signs with all keys until ``retire_at_ms`` (unix milliseconds), then with the first of each kind."""
+
+    __slots__ = ("_newest", "_until_s")
+
+    def __init__(
+        self, v1_keys: Sequence[bytes], v1a_seeds: Sequence[bytes], github_key: bytes | None, *, retire_at_ms: int
+    ) -> None:
+        super().__init__(v1_keys, v1a_seeds, github_key)
+        self._newest = Signer(v1_keys[:1], v1a_seeds[:1], github_key)
+        self._until_s = retire_at_ms // 1000
+
+    def sign(self, webhook_id: bytes, timestamp: bytes, body: bytes) -> bytes:
+        """See `Signer.sign`. The attempt's own timestamp decides: no clock is asked."""
+        if int(timestamp) < self._until_s:
+            return super().sign(webhook_id, timestamp, body)
+        return self._newest.sign(webhook_id, timestamp, body)
+
+
 class Verifier:
     """Verifies deliveries against any of `secrets` (``whsec_…``, ``whpk_…``, ``whsk_…``); both while rotating."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pipeline.delivery.batching import TOO_LARGE, ByteCap, Narrowing, events_max_of, may_narrow
 from pipeline.delivery.lanes import payload_bytes
@@ -20,11 +20,20 @@ from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.record import Position, Record
 from pipeline.subscription import Subscription
 from pipeline.webhook.bundle import BundledEvent, EventRenderer
-from pipeline.webhook.sender import Sender
 
 AGAIN_S = 0.2
 Done = Callable[[Any, Reply | Fault], None]
 Taken = Sequence[tuple[Record, Reply]]
+
+
+class SendsBundles(Protocol):
+    """What a batcher stands in front of; see `pipeline.webhook.sender.Sender`."""
+
+    def send(self, content: Any, attempt: int, done: Done, arg: Any, /) -> None: ...
+
+    def abort(self, arg: object, /) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Behind(NamedTuple):
@@ -89,7 +98,7 @@ class Batcher:
 
     def __init__(
         self,
-        sender: Sender,
+        sender: SendsBundles,
         spec: Subscription,
         renderer: EventRenderer,
         *,

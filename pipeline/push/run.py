@@ -14,7 +14,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import takewhile
-from typing import cast
 
 from pipeline.delivery.actions import Commit
 from pipeline.delivery.breaker import CLOSED, BreakerState
@@ -43,7 +42,6 @@ from pipeline.push.reading import Place, Reading
 from pipeline.push.shadow import Unburied
 from pipeline.record import Record
 from pipeline.webhook.bundle import EventRenderer
-from pipeline.webhook.sender import Sender
 
 DRAIN_POLL_S = 0.01
 AGAIN_S = 0.5
@@ -76,7 +74,7 @@ class Run:
         self._batcher: Batcher | None = None
         if reading.spec.format == "batch":
             self._sender = self._batcher = Batcher(
-                cast("Sender", sender),
+                sender,
                 reading.spec,
                 EventRenderer(id_prefix, parts.defaults),
                 behind=Behind(self._behind, reading.delivery, self._done),

@@ -7,14 +7,14 @@ restarted for it.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from pipeline.errors import DeclarationInvalid
 from pipeline.push.parts import WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.sealing import unseal
-from pipeline.signing import Signer, parse_v1_secret, parse_v1a_secret
+from pipeline.signing import RotatingSigner, Signer, parse_v1_secret, parse_v1a_secret
 from pipeline.subscription import AUTH_SECRETS, MtlsAuth, StoredSubscription, secret_context
 from pipeline.webhook.auth import Authorized, authorization_of
 from pipeline.webhook.sender import Sender
@@ -81,22 +81,3 @@ class Unsealed:
         auth = self._endpoint.auth
         certificate, key = (auth.certificate, self._auth) if isinstance(auth, MtlsAuth) else ("", "")
         return endpoint_tls(self._endpoint.ca, certificate, key, ca_file=ca_file)
-
-
-class RotatingSigner(Signer):
-    """Signs with all keys until ``retire_at_ms`` (unix milliseconds), then with the first of each kind."""
-
-    __slots__ = ("_newest", "_until_s")
-
-    def __init__(
-        self, v1_keys: Sequence[bytes], v1a_seeds: Sequence[bytes], github_key: bytes | None, *, retire_at_ms: int
-    ) -> None:
-        super().__init__(v1_keys, v1a_seeds, github_key)
-        self._newest = Signer(v1_keys[:1], v1a_seeds[:1], github_key)
-        self._until_s = retire_at_ms // 1000
-
-    def sign(self, webhook_id: bytes, timestamp: bytes, body: bytes) -> bytes:
-        """See `Signer.sign`. The attempt's own timestamp decides: no clock is asked."""
-        if int(timestamp) < self._until_s:
-            return super().sign(webhook_id, timestamp, body)
-        return self._newest.sign(webhook_id, timestamp, body)

@@ -9,8 +9,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from pipeline.errors import DeclarationInvalid
-from pipeline.push.senders import RotatingSigner, Unsealed
-from pipeline.signing import Signer, new_v1_secret, new_v1a_secret
+from pipeline.push.senders import Unsealed
+from pipeline.signing import RotatingSigner, Signer, new_v1_secret, new_v1a_secret
 from pipeline.subscription import (
     BasicAuth,
     BearerAuth,
