@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.drain import OTHER_CORE, on_core, sink, stats
 from bench.house import STARTED_S, House, declared, events_at, reset, until
 from bench.load import Work, fill, pace
+from bench.sink import quantile
 from pipeline.testing import local_kafka
 
 DELAY_MS, IN_FLIGHT = 20, 256
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         one, two = told["idle"], told["slots"]
         print(f"append to 2xx at {args.per_s}/s: p50 {one['p50_ms']} ms, p99 {one['p99_ms']} ms")
+        print(f"of that, append to acknowledged: p50 {one['acked_p50_ms']} ms, p99 {one['acked_p99_ms']} ms")
         print(
             f"{DELAY_MS} ms endpoint, {IN_FLIGHT} in flight: {two['per_s']:.0f}/s, {two['used']:.1%} of the slots, "
             f"{two['violations']:.0f} out of order"
@@ -50,9 +52,10 @@ def idle(servers: str, directory: Path, per_s: int, seconds: int) -> dict[str, f
             asyncio.run(pace(servers, Work(events=per_s, keys=1000, topic=work.topic, prefix="w"), per_s))  # warm
             until(lambda: events_at(url + "ok") >= per_s, STARTED_S, "the first events are delivered")
             reset(url + "ok")
-            asyncio.run(pace(servers, work, per_s))
+            acked_ms = sorted(asyncio.run(pace(servers, work, per_s)))
             until(lambda: events_at(url + "ok") >= work.events, STARTED_S, "all events are delivered")
-        return stats(url + "ok")
+        acked = {"acked_p50_ms": round(quantile(acked_ms, 0.5), 2), "acked_p99_ms": round(quantile(acked_ms, 0.99), 2)}
+        return {**stats(url + "ok"), **acked}
 
 
 def slots(servers: str, directory: Path, events: int) -> dict[str, float]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -20,6 +22,12 @@ from pipeline.record import Position
 STEP_S = 0.005
 # A new producer's first appends take longer than those that follow: they say no time.
 WARM_S = 1.0
+
+
+class Append(Protocol):
+    """``acked`` is called when all in-sync replicas have it."""
+
+    async def __call__(self, key: bytes, value: bytes, acked: Callable[[], None] = ..., /) -> None: ...
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,19 +63,28 @@ async def fill(servers: str, work: Work) -> None:
             await append(key, value)
 
 
-async def pace(servers: str, work: Work, per_s: float) -> None:
-    """`fill` at a steady rate, each event saying when it was made."""
+async def pace(servers: str, work: Work, per_s: float) -> list[float]:
+    """`fill` at a steady rate, each event saying when it was made. Returns how long each of those took to be
+    acknowledged, in milliseconds.
+    """
+    acked_ms: list[float] = []
     async with _appending(servers, work) as append:
         began = time.monotonic()
         source = records(work, timed_from=began + WARM_S)
         for number in range(work.events):
             while number >= (time.monotonic() - began) * per_s:  # noqa: ASYNC110 - it is the clock that is waited for
                 await asyncio.sleep(STEP_S)
-            await append(*next(source))
+            at = time.monotonic()
+            await append(*next(source), partial(_note, acked_ms if at > began + WARM_S else [], at))
+    return acked_ms
+
+
+def _note(taken_ms: list[float], began_at: float) -> None:
+    taken_ms.append((time.monotonic() - began_at) * 1000)
 
 
 @asynccontextmanager
-async def _appending(servers: str, work: Work) -> AsyncIterator[Callable[[bytes, bytes], Awaitable[None]]]:
+async def _appending(servers: str, work: Work) -> AsyncIterator[Append]:
     """How to append to the work's topic; at the end everything is acknowledged, or the first failure raised."""
     settings = KafkaSettings(bootstrap_servers=servers, client_id="bench")
     admin, producer = Admin(settings), Producer(settings, Hooks())
@@ -76,11 +93,13 @@ async def _appending(servers: str, work: Work) -> AsyncIterator[Callable[[bytes,
     await producer.start()
     failed: list[PipelineError] = []
 
-    def done(result: Position | PipelineError) -> None:
-        if isinstance(result, PipelineError):
-            failed.append(result)
+    async def append(key: bytes, value: bytes, acked: Callable[[], None] = lambda: None) -> None:
+        def done(result: Position | PipelineError) -> None:
+            if isinstance(result, PipelineError):
+                failed.append(result)
+            else:
+                acked()
 
-    async def append(key: bytes, value: bytes) -> None:
         while not producer.append_soon(work.topic, key=key, value=value, done=done):  # noqa: ASYNC110 - no event for room
             await asyncio.sleep(0.01)
 
