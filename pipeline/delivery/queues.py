@@ -135,7 +135,9 @@ class Queues:
         """Another lane than ``last``, before its time if none is ready; ``last`` again when it is the only one. In
         flight now. There must be one.
         """
-        lane = self.ready.take_other(last)
+        # What failed before may fail for reasons of its own; what was never tried says more of the endpoint.
+        ready = self.ready
+        lane = ready.proven.take_untried(last) or ready.new.take_untried(last) or ready.take_other(last)
         if lane is None and self.retries:
             lane = self.retries.pop_first()
         if lane is None:

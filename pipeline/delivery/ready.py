@@ -61,6 +61,18 @@ class Line:
             self.append(lane)
         return None
 
+    def take_untried(self, last: Lane | None) -> Lane | None:
+        """The first lane other than ``last`` whose head was never attempted; None when there is none."""
+        for part, lanes in self._lanes.items():
+            for lane in lanes:
+                if lane.first_failed_at is None and lane is not last:
+                    lanes.remove(lane)
+                    self.count -= 1
+                    if not lanes:
+                        self._turns.remove(part)
+                    return lane
+        return None
+
     def drop(self, part: Part) -> None:
         """Forget the lanes of ``part``."""
         lanes = self._lanes.pop(part, None)

@@ -237,3 +237,12 @@ def test_lanes_that_just_delivered_are_read_again_beside_all_others() -> None:
     proven.standing = PROVEN
     ready(queues, *others, proven)
     assert queues.take_fetches() == [proven, others[0]]
+
+
+def test_a_probe_is_a_lane_never_tried_where_there_is_one() -> None:
+    queues, here = Queues(), part()
+    failed, fresh = lane(here, 0), lane(here, 1)
+    failed.first_failed_at = 1.0
+    ready(queues, failed, fresh)
+    assert queues.take_probe(None) is fresh
+    assert queues.take_probe(fresh) is failed
