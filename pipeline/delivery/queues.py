@@ -132,8 +132,8 @@ class Queues:
         self.next_due = min(room.next_due for room in (self.retries, self.patient, self.bury_retries))
 
     def take_probe(self, last: Lane | None) -> Lane:
-        """Another lane than ``last``, before its time if none is ready; ``last`` again when it is the only one. In
-        flight now. There must be one.
+        """Another lane than ``last``, one never tried if there is one, before its time if none is ready; ``last`` again
+        when it is the only one. In flight now. There must be one.
         """
         # What failed before may fail for reasons of its own; what was never tried says more of the endpoint.
         ready = self.ready
