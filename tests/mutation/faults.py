@@ -189,8 +189,8 @@ FAULTS = (
         "the same lane probes again",
         "another lane probes next",
         "queues.py",
-        "lane = self.ready.take_other(last)",
-        "lane = self.ready.take_other(None)",
+        "or ready.new.take_untried(last) or ready.take_other(last)",
+        "or ready.new.take_untried(None) or ready.take_other(None)",
     ),
     Fault(
         "probe lost on revoke",
