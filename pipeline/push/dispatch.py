@@ -134,11 +134,10 @@ class Dispatcher:
             self._open(place, offset)
         return self.join(place, member, offset)
 
-    def leave(self, place: Place, member: Member) -> int | None:
-        """Where ``member`` reads on from; None: it was gathered only."""
+    def leave(self, place: Place, member: Member) -> int:
+        """Where ``member`` reads on from, also if it was gathered only: nobody else will tell it to begin."""
         if self._gathered is not None and member in self._gathered.get(place, ()):
-            del self._gathered[place][member]
-            return None
+            return self._gathered[place].pop(member)
         shared = self._shared[place]
         offset = shared.remove(member)
         if not shared.since:

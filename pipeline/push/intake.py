@@ -191,9 +191,7 @@ class Intake:
         self._on_broken(place, error)
 
     def _leave(self, place: Place) -> None:
-        offset = self._shared[place].leave(place, self)
-        if offset is not None:
-            self.alone(place, offset)
+        self.alone(place, self._shared[place].leave(place, self))
 
 
 def _undelivered(gap: Gap, until: int | None, finished: AckMap) -> Iterator[tuple[int, int]]:

@@ -228,7 +228,7 @@ async def test_those_who_begin_near_each_other_begin_as_one() -> None:
     gone = Reader(bench.dispatcher)
     bench.dispatcher.seat(T0, gone, 0)
     assert bench.dispatcher.position(T0, gone) is None
-    assert bench.dispatcher.leave(T0, gone) is None
+    assert bench.dispatcher.leave(T0, gone) == 0
     bench.dispatcher.settle()
     await bench.read()
     assert [readers[offset].offsets for offset in (0, 1, 3)] == [[0, 1, 2, 3], [1, 2, 3], [3]]

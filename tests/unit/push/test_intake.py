@@ -255,6 +255,26 @@ async def test_who_has_no_room_reads_alone_and_joins_again_when_it_has_caught_up
     assert bench.heads() == [0, LOOK_EVERY, LOOK_EVERY + 1, LOOK_EVERY + 2]
 
 
+async def test_a_partition_still_gathered_is_read_although_there_was_no_room_when_it_came() -> None:
+    bench = Bench(positions_max=LOOK_EVERY, shared=True)
+    assert bench.dispatcher is not None
+    bench.open(T0)
+    bench.intake.take(10)
+    bench.append(1, partition=1)
+    bench.dispatcher.gather()
+    bench.open(T1)
+    bench.append(LOOK_EVERY)
+    await bench.turn()
+    bench.dispatcher.settle()
+    for lane in bench.core.actions(0.0).sends:
+        bench.core.succeeded(lane, 0.0)
+    for _ in range(3):
+        bench.intake.take(LOOK_EVERY)
+        await bench.turn()
+    assert bench.core.actions(0.0).sends
+    assert bench.intake.end_of(T1) == 1
+
+
 async def test_a_shared_partition_is_closed_with_the_last_of_its_readers() -> None:
     bench = Bench(shared=True)
     bench.open(T0)
