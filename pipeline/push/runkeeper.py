@@ -36,6 +36,8 @@ class RunKeeper:
         self._parts, self._settings = parts, settings
         self._may_act, self._still_owned = may_act, still_owned
         self.topic_ids: dict[str, str] = {}
+        # Not wanted any more: it begins nothing, and is kept until its pointers are committed.
+        self.is_leaving = False
         # How many partitions the dead-letter topic still has to get; 0: it has them.
         self._narrow, self._widened_at = 0, 0.0
         self.keeper = PointerKeeper(
@@ -57,7 +59,7 @@ class RunKeeper:
     async def take(self, places: Iterable[Place]) -> list[Place]:
         """Begin those of ``places`` that are not begun, from their pointers; returns those whose pointer is missing."""
         wanted = [place for place in places if place not in self.places and self.reading.reads(place)]
-        if not wanted:
+        if not wanted or self.is_leaving:
             return []
         counts = {}
         for topic in {topic for topic, _ in wanted}:
@@ -104,6 +106,22 @@ class RunKeeper:
             await self._settle(at_last=True)
         finally:
             self.lose(going)
+
+    async def leave(self, drain_s: float = 0.0) -> None:
+        """`let_go` of everything. Raises `BrokerUnavailable`, and then nothing is forgotten, since nobody waits for the
+        partitions: call it again, until it commits or the partitions are lost with the lease.
+        """
+        self.is_leaving = True
+        await self.run.drain(list(self.places), drain_s)
+        self.keeper.spill_afresh()
+        try:
+            await self._settle(at_last=True)
+        except BrokerUnavailable:
+            raise
+        except PipelineError:
+            self.lose(self.places)
+            raise
+        self.lose(self.places)
 
     def lose(self, places: Iterable[Place]) -> None:
         """Forget ``places`` at once and commit nothing."""

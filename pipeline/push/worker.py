@@ -191,12 +191,19 @@ class Worker:
     async def _drain_leaving(self, wanted: Mapping[str, Reading]) -> None:
         """Outside of the turn: attempts that hang here hold up nobody else's commits."""
         leaving = [keeper for group, keeper in self._keepers.items() if not _fits(keeper, wanted.get(group))]
+        for keeper in leaving:
+            keeper.is_leaving = True
         await asyncio.gather(*(keeper.run.drain(list(keeper.places), self._settings.drain_s) for keeper in leaving))
 
     async def _reconcile(self, wanted: Mapping[str, Reading]) -> None:
+        stays: BrokerUnavailable | None = None
         for group, keeper in list(self._keepers.items()):
             if not _fits(keeper, wanted.get(group)):
-                await keeper.let_go(keeper.places, 0.0)  # it was drained
+                try:
+                    await keeper.leave()  # it was drained
+                except BrokerUnavailable as error:
+                    stays = error
+                    continue
                 await keeper.run.close()
                 del self._keepers[group]
                 self._rounds.forget(group)
@@ -206,6 +213,8 @@ class Worker:
             await self._take_all(wanted)
         finally:
             self._dispatcher.settle()
+        if stays is not None:
+            raise stays
 
     async def _take_all(self, wanted: Mapping[str, Reading]) -> None:
         """Begin what is owned and not begun. Raises the LogError of one, after the others."""
@@ -226,6 +235,8 @@ class Worker:
         keeper = self._keepers.get(reading.group)
         if keeper is None:
             return True
+        if keeper.is_leaving:
+            return False
         begun = keeper.places
         return any(place not in begun and reading.reads(place) for place in owned)
 
@@ -298,7 +309,7 @@ class Worker:
     async def _let_go(self, group: str) -> None:
         keeper = self._keepers.get(group)
         if keeper is not None:
-            await keeper.let_go(keeper.places, self._settings.drain_s)
+            await keeper.leave(self._settings.drain_s)
 
     # -- committing --------------------------------------------------------------------------------------------------
 
@@ -376,4 +387,6 @@ class Worker:
 
 def _fits(keeper: RunKeeper, reading: Reading | None) -> bool:
     """Whether what runs is what should."""
-    return reading is not None and (reading is keeper.reading or reading.row == keeper.reading.row)
+    if reading is None or keeper.is_leaving:
+        return False
+    return reading is keeper.reading or reading.row == keeper.reading.row

@@ -110,18 +110,23 @@ class FakeCatalog:
 
 
 class FakeOffsets:
-    """Consumer groups without members; ``active`` names those that a native client holds."""
+    """Consumer groups without members; ``active`` names those that a native client holds. ``fail`` is raised by all."""
 
     def __init__(self) -> None:
         self.committed: dict[str, dict[tuple[str, int], Committed]] = {}
         self.active: set[str] = set()
         self.commits: list[tuple[str, dict[tuple[str, int], int]]] = []
+        self.fail: Exception | None = None
 
     async def read(self, group: str, partitions: list[tuple[str, int]]) -> dict[tuple[str, int], Committed]:
+        if self.fail is not None:
+            raise self.fail
         known = self.committed.get(group, {})
         return {place: known[place] for place in partitions if place in known}
 
     async def commit(self, group: str, offsets: Mapping[tuple[str, int], tuple[int, str | None]]) -> None:
+        if self.fail is not None:
+            raise self.fail
         if group in self.active:
             raise GroupActive(f"group {group} has active members")
         self.commits.append((group, {place: offset for place, (offset, _) in offsets.items()}))

@@ -90,6 +90,41 @@ async def test_letting_go_commits_what_is_delivered_and_breaks_off_what_hangs() 
     assert (bench.at(), bench.sender.aborted, keeper.places) == (1, 1, {T1})
 
 
+async def test_who_leaves_forgets_nothing_until_the_broker_has_taken_its_pointers() -> None:
+    bench = Bench()
+    bench.append(b"0", b"1")
+    keeper = await bench.taken()
+    await bench.deliver(1)
+    bench.offsets.fail = BrokerUnavailable("no answer")
+    for _ in range(2):
+        with pytest.raises(BrokerUnavailable):
+            await keeper.leave()
+    assert (bench.at(), keeper.places) == (0, {T0, T1})
+    bench.offsets.fail = None
+    await keeper.leave()
+    assert (bench.at(), keeper.places) == (1, set())
+
+
+async def test_who_leaves_gives_up_what_it_lost_with_its_lease() -> None:
+    bench = Bench()
+    bench.append(b"0")
+    keeper = await bench.taken()
+    await bench.deliver(1)
+    bench.offsets.fail = BrokerUnavailable("no answer")
+    bench.may_act = False
+    await keeper.leave()
+    assert (bench.at(), keeper.places) == (0, set())
+
+
+async def test_who_leaves_begins_nothing_that_a_tool_moved() -> None:
+    bench = Bench()
+    keeper = await bench.taken()
+    await bench.offsets.commit(GROUP, {T0: (0, None)})
+    keeper.is_leaving = True
+    assert await keeper.settle() == []
+    assert keeper.places == {T1}
+
+
 async def test_losing_commits_nothing() -> None:
     bench = Bench()
     bench.append(b"0")
