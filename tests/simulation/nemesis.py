@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.simulation.broker import TOPIC
 from tests.simulation.world import Process
 
 if TYPE_CHECKING:
     from tests.simulation.town import Town
 
-TOPIC = "t"
 PARTITIONS_MAX = 4
 TROUBLE_S = 30.0
 
@@ -53,14 +53,14 @@ class Nemesis:
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
     def endpoint_turns_bad(self) -> None:
-        endpoint = self._chance.choice(list(self._town.endpoints.values()))
+        endpoint = self._chance.choice(list(self._town.operators.endpoints.values()))
         modes = ["down", "refuses", "busy", "flaky", "resets", "slow", "hangs", "flaky", "resets"]
         endpoint.mode = self._chance.choice([*modes, "gone"])
         self._say(f"{endpoint.name} is {endpoint.mode}")
         self._later(0.5, 6.0, lambda: setattr(endpoint, "mode", "ok"))
 
     def keys_hang(self) -> None:
-        endpoint = self._chance.choice(list(self._town.endpoints.values()))
+        endpoint = self._chance.choice(list(self._town.operators.endpoints.values()))
         keys = {self._chance.choice(self._town.keys)}
         endpoint.hanging_keys |= keys
         self._say(f"{endpoint.name} hangs for {keys}")
@@ -69,14 +69,14 @@ class Nemesis:
     # -- workers -----------------------------------------------------------------------------------------------------
 
     def worker_joins(self) -> None:
-        if len(self._town.living()) < 4:
-            self._town.start_worker()
+        if len(self._town.crew.living()) < 4:
+            self._town.crew.start()
 
     def worker_stops(self) -> None:
         process = self._someone()
         if process is not None and not process.frozen:
-            self._town.stop_worker(process)
-            self._later(0.1, 3.0, self._town.start_worker)
+            self._town.crew.stop(process)
+            self._later(0.1, 3.0, self._town.crew.start)
 
     def worker_is_killed(self) -> None:
         process = self._someone()
@@ -84,7 +84,7 @@ class Nemesis:
             self._say(f"kill -9 {process.name}")
             self._town.mark_dirty(process)
             process.kill()
-            self._later(0.1, 5.0, self._town.start_worker)
+            self._later(0.1, 5.0, self._town.crew.start)
 
     def worker_freezes(self) -> None:
         process = self._someone()
@@ -133,7 +133,7 @@ class Nemesis:
         going = {record.offset for record in part.records if self._chance.random() < 0.3}
         self._say(f"compaction takes {sorted(going)} of {TOPIC}/{partition}")
         part.records = [record for record in part.records if record.offset not in going]
-        for ledger in self._town.ledgers.values():
+        for ledger in self._town.ledgers:
             ledger.excused |= {((TOPIC, partition), offset) for offset in going}
 
     def topic_grows(self) -> None:
@@ -144,21 +144,21 @@ class Nemesis:
     # -- operators ---------------------------------------------------------------------------------------------------
 
     def operator_releases(self) -> None:
-        self._town.release_keys()
+        self._town.operators.release_keys()
 
     def operator_pauses(self) -> None:
-        name = self._chance.choice(list(self._town.endpoints))
-        self._town.set_state(name, "paused")
-        self._later(0.5, 4.0, lambda: self._town.set_state(name, "active"))
+        name = self._chance.choice(list(self._town.operators.endpoints))
+        self._town.operators.set_state(name, "paused")
+        self._later(0.5, 4.0, lambda: self._town.operators.set_state(name, "active"))
 
     def operator_resets(self) -> None:
-        name, partition = self._chance.choice(list(self._town.ledgers)), self._town.some_partition()
+        name, partition = self._chance.choice(list(self._town.operators.ledgers)), self._town.some_partition()
         part = self._town.broker.part((TOPIC, partition))
-        self._town.reset(name, (TOPIC, partition), self._chance.randint(part.start, part.end))
+        self._town.operators.reset(name, (TOPIC, partition), self._chance.randint(part.start, part.end))
 
     def pointer_is_deleted(self) -> None:
-        name, partition = self._chance.choice(list(self._town.ledgers)), self._town.some_partition()
-        ledger = self._town.ledgers[name]
+        name, partition = self._chance.choice(list(self._town.operators.ledgers)), self._town.some_partition()
+        ledger = self._town.operators.ledgers[name]
         if (TOPIC, partition) not in ledger.resets:
             self._say(f"somebody deletes the pointer of {ledger.group} for {TOPIC}/{partition}")
             self._town.broker.committed[ledger.group].pop((TOPIC, partition), None)
@@ -168,7 +168,7 @@ class Nemesis:
     # -- chance ------------------------------------------------------------------------------------------------------
 
     def _someone(self) -> Process | None:
-        living = self._town.living()
+        living = self._town.crew.living()
         return self._chance.choice(living) if living else None
 
     def _thaw(self, process: Process) -> None:

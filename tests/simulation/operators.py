@@ -1,0 +1,133 @@
+"""What operators do in a simulated town: subscribe, pause, reset with a tool, release keys, put right what stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pipeline.kafka.offsets import Committed
+from pipeline.names import dead_letter_topic_of, group_of
+from pipeline.subscription import StoredSubscription, subscription_from
+from tests.simulation.broker import TOPIC, Broker, Place, drive
+from tests.simulation.endpoint import Endpoint
+from tests.simulation.ledger import Ledger
+from tests.simulation.world import Violation
+
+# A reset is done again after so long, until a worker has taken it.
+AGAIN_S = 12.0
+
+
+class Operators:
+    """``endpoints`` and ``ledgers`` by the name of their subscription."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker, self._world, self._chance = broker, broker.world, broker.world.chance
+        self.endpoints: dict[str, Endpoint] = {}
+        self.ledgers: dict[str, Ledger] = {}
+
+    def subscribe(self, name: str) -> None:
+        group, latest = group_of("app", name), self._chance.random() < 0.3
+        spec = self._some_spec(name)
+        parts = self._broker.log.topics[TOPIC].partitions
+        self._broker.log.create(dead_letter_topic_of(group), len(parts))
+        endpoint = self.endpoints[name] = Endpoint(self._world, f"endpoint of {name}")
+        ledger = self.ledgers[name] = Ledger(self._world, self._broker, group, str(spec["ordering"]))
+        endpoint.on_arrival = ledger.arrived
+        endpoint.on_known = lambda _, record: ledger.known(record)
+        starts = {(TOPIC, number): part.end if latest else part.start for number, part in enumerate(parts)}
+        self._broker.committed[group] = {place: Committed(start, "") for place, start in starts.items()}
+        for (topic, number), start in starts.items():
+            for record in parts[number].records:
+                ledger.appended(record)
+                if record.offset < start:
+                    ledger.excused.add(((topic, number), record.offset))
+        row = StoredSubscription(spec=subscription_from(spec))
+        drive(self._broker.subscriptions.put(name, msgspec.json.encode(row), based_on=None))
+        self._say(f"subscribes {name}: {spec}")
+
+    def _some_spec(self, name: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "topics": [TOPIC],
+            "endpoint": {"url": "https://receiver.example/hook"},
+            "ordering": self._chance.choice(["key", "key", "key", "partition", "none"]),
+            "on_dead_letter": self._chance.choice(["continue", "continue", "park", "block"]),
+            "in_flight_max": self._chance.choice([1, 3, 8]),
+            "retry": {
+                "schedule_s": self._chance.choice([[0.5], [0.3, 2.0], [0.2, 0.5, 1.0, 2.0, 4.0]]),
+                "give_up_after_s": self._chance.choice([10, 259_200]),
+            },
+        }
+
+    def set_state(self, name: str, state: str) -> None:
+        row = self._broker.subscriptions.get(name)
+        assert row is not None
+        stored = row_of(row.value)
+        if state == "paused" and stored.state != "active":
+            return
+        self._say(f"{name}: {stored.state} ({stored.reason}) -> {state}")
+        changed = msgspec.structs.replace(stored, state=state, reason="")
+        drive(self._broker.subscriptions.put(name, msgspec.json.encode(changed), based_on=row.version))
+
+    def put_right(self) -> None:
+        """When things are quiet: set going what stands, let go what is held. Raises `Violation` for what should not
+        stand.
+        """
+        self.release_keys()
+        for name, row in self._broker.subscriptions.rows().items():
+            stored = row_of(row.value)
+            if stored.state == "blocked" and not stored.reason.startswith("pointer-missing"):
+                raise Violation(f"{name} is blocked: {stored.reason}")
+            if stored.state != "active":
+                self._give_pointers(name)
+                self.set_state(name, "active")
+
+    def release_keys(self) -> None:
+        for name, row in self._broker.parked.rows().items():
+            self._say(f"releases {name}")
+            drive(self._broker.parked.put(name, None, based_on=row.version))
+
+    def _give_pointers(self, name: str) -> None:
+        """Where a pointer is missing, the operator says to begin at the log's start."""
+        ledger = self.ledgers[name]
+        known = self._broker.committed[ledger.group]
+        for number, part in enumerate(self._broker.log.topics[TOPIC].partitions):
+            if (TOPIC, number) not in known:
+                self._say(f"{name}: {TOPIC}/{number} begins at {part.start}")
+                self.reset(name, (TOPIC, number), part.start)
+
+    def reset(self, name: str, place: Place, to: int) -> None:
+        """With a tool that knows nothing of us; done again until a worker has taken it."""
+        ledger = self.ledgers[name]
+        if place in ledger.resets:
+            return
+        ledger.resets[place] = to
+        ledger.dirty.add(place)
+        # Some tools leave the metadata as it was.
+        self._reset_again(name, place, keeps_metadata=self._chance.random() < 0.3)
+
+    def _reset_again(self, name: str, place: Place, keeps_metadata: bool) -> None:
+        ledger = self.ledgers[name]
+        if place in ledger.resets:
+            self._say(f"resets {name} {place} to {ledger.resets[place]}")
+            known = self._broker.committed[ledger.group].get(place)
+            stands = known is not None and f".{ledger.resets[place]}." in (known.metadata or "").partition(".n")[0]
+            if known is not None and keeps_metadata and stands and known.offset == ledger.resets[place]:
+                del ledger.resets[place]  # nothing was changed, and nobody can tell
+                return
+            metadata = known.metadata if known is not None and keeps_metadata else ""
+            self._broker.committed[ledger.group][place] = Committed(ledger.resets[place], metadata)
+            self._world.at(AGAIN_S, self._reset_again, name, place, keeps_metadata)
+
+    def left(self) -> list[str]:
+        """How each subscription stands."""
+        rows = [row_of(row.value) for row in self._broker.subscriptions.rows().values()]
+        return [f"{row.spec.name} {row.state} ({row.reason})" for row in rows]
+
+    def _say(self, what: str) -> None:
+        self._world.note("operator", what)
+
+
+def row_of(value: bytes) -> StoredSubscription:
+    return msgspec.json.decode(value, type=StoredSubscription)
