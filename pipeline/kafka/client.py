@@ -25,6 +25,7 @@ from pipeline.errors import (
 
 ClientConf: TypeAlias = "dict[str, str | int | float | bool]"
 
+SECURITY_PROTOCOLS = ("plaintext", "ssl", "sasl_plaintext", "sasl_ssl")
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 # Threat S27: only what names credentials and trust, and what connections of our own (wire/) understand, too. Left out
@@ -70,6 +71,12 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True):
         for key in self.security:
             if key not in SECURITY_KEYS:
                 raise DeclarationInvalid(f"kafka.security.{key}", "…", "one of " + ", ".join(sorted(SECURITY_KEYS)))
+        # Both below: what librdkafka reads otherwise than we do would be a login that nobody checked.
+        if (protocol := self.security.get("security.protocol", "plaintext")).lower() not in SECURITY_PROTOCOLS:
+            expected = "one of " + ", ".join(SECURITY_PROTOCOLS)
+            raise DeclarationInvalid("kafka.security.security.protocol", protocol, expected)
+        if {"sasl.mechanism", "sasl.mechanisms"} <= self.security.keys():
+            raise DeclarationInvalid("kafka.security.sasl.mechanisms", "…", "nothing beside sasl.mechanism")
         if self.sasl_mechanism not in (None, *SASL_MECHANISMS):
             expected = "one of " + ", ".join(SASL_MECHANISMS)
             raise DeclarationInvalid("kafka.security.sasl.mechanism", self.sasl_mechanism, expected)
