@@ -71,7 +71,7 @@ class Committer:
             missing = [place for place in missing if place[0] in found]
         if not self._may_act(self._parts.clock.monotonic()):
             return Settled({}, newer, [])
-        self._run.changed = False
+        self._run.pump.changed = False
         began_at = self._parts.clock.monotonic()
         changed = self._changed_pointers(now, {*missing, *stale})
         # As long again to encode them.

@@ -19,6 +19,7 @@ from pipeline.push.audit import Audit
 from pipeline.push.delivers import Delivers
 from pipeline.push.dispatch import Dispatcher
 from pipeline.push.identity import TopicRecreated, check_identity
+from pipeline.push.owner import Owner
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
 from pipeline.push.rounds import Rounds
@@ -264,11 +265,13 @@ class Worker:
             self._sender_of(reading, self._parts, self._id_prefix),
             self._parts,
             self._settings,
-            may_act=self.membership.may_act,
-            id_prefix=self._id_prefix,
-            on_stop=lambda state, reason: self._stop_run(reading, state, reason),
-            dispatcher=self._dispatcher,
-            on_changed=lambda: self._rounds.changed(reading.group),
+            Owner(
+                may_act=self.membership.may_act,
+                id_prefix=self._id_prefix,
+                on_stop=lambda state, reason: self._stop_run(reading, state, reason),
+                on_changed=lambda: self._rounds.changed(reading.group),
+                dispatcher=self._dispatcher,
+            ),
         )
         keeper = RunKeeper(
             reading,
@@ -336,7 +339,7 @@ class Worker:
         if keeper is None:
             self._rounds.forget(group)
             return
-        moved = keeper.run.changed
+        moved = keeper.run.pump.changed
         try:
             await self._settle_one(keeper)
         except TopicRecreated as error:
@@ -350,7 +353,7 @@ class Worker:
 
     def _look_again(self, keeper: RunKeeper, again_s: float) -> None:
         self._rounds.settled(keeper.reading.group, self._parts.clock.monotonic(), again_s)
-        if keeper.run.changed:
+        if keeper.run.pump.changed:
             self._rounds.changed(keeper.reading.group)
 
     async def _settle_one(self, keeper: RunKeeper) -> None:

@@ -11,6 +11,7 @@ from pipeline.delivery.verdict import Fault, Reply
 from pipeline.guard import Guard
 from pipeline.hooks import Hooks
 from pipeline.kafka.client import KafkaSettings
+from pipeline.push.owner import Owner
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.push.run import Run
@@ -161,10 +162,12 @@ class FakeBridge:
             cast("Any", self.sender),
             self.parts,
             self.settings,
-            may_act=lambda _: self.may_act,
-            id_prefix=lambda topic: f"evt_{topic}_",
-            on_stop=lambda state, reason: self.stopped.append((state, reason)),
-            on_changed=on_changed,
+            Owner(
+                may_act=lambda _: self.may_act,
+                id_prefix=lambda topic: f"evt_{topic}_",
+                on_stop=lambda state, reason: self.stopped.append((state, reason)),
+                on_changed=on_changed,
+            ),
         )
 
     def append(self, *bodies: bytes, key: bytes | None = b"k", partition: int = 0, **headers: bytes) -> None:

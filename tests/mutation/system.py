@@ -39,9 +39,9 @@ SYSTEM_FAULTS = (
     Fault(
         "settled although the append failed (system)",
         "P2 a dead letter counts when acknowledged",
-        "push/run.py",
-        "            self.core.bury_failed(lane, self._clock.monotonic())\n",
-        "            self.core.buried(lane)\n",
+        "push/dead_ends.py",
+        "            self._core.bury_failed(lane, self._clock.monotonic())\n",
+        "            self._core.buried(lane)\n",
     ),
     Fault(
         "a retry reorders its key",
@@ -88,7 +88,7 @@ SYSTEM_FAULTS = (
     Fault(
         "a zombie sends",
         "P4 nothing begins without the lease",
-        "push/run.py",
+        "push/pump.py",
         "        if self._may_act(now):\n            # Not before",
         "        if True:\n            # Not before",
     ),
@@ -109,14 +109,14 @@ SYSTEM_FAULTS = (
     Fault(
         "a fired timer still stands",
         "P1 everything settles in the end",
-        "push/run.py",
+        "push/turns.py",
         "        self._timer = None\n        self.wake()",
         "        self.wake()",
     ),
     Fault(
         "what retention took is not told",
         "P6 a gap is told exactly",
-        "push/run.py",
+        "push/reports.py",
         '        self._audit.tell("gap",',
         '        self._audit.tell("gone by",',
     ),
@@ -130,8 +130,8 @@ SYSTEM_FAULTS = (
     Fault(
         "a released key is not let go",
         "P1 everything settles in the end",
-        "push/run.py",
-        "            self.core.release(place, key)\n",
+        "push/dead_ends.py",
+        "        self._core.release(place, key)\n",
         "",
     ),
     Fault(

@@ -183,7 +183,7 @@ async def test_after_a_walk_that_took_long_it_rests_unless_it_is_the_last(monkey
     await bench.deliver(1)
     await committer.settle()
     assert bench.offsets.commits == [(GROUP, {T0: 1})]
-    assert bench.it.changed, "it is settled soon"
+    assert bench.it.pump.changed, "it is settled soon"
     await committer.settle(at_last=True)
     assert bench.offsets.commits == [(GROUP, {T0: 1}), (GROUP, {T0: 2})]
 

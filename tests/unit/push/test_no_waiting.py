@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pipeline.delivery.settings import BreakerSettings
+from pipeline.push.core_settings import core_settings
 from pipeline.push.no_waiting import BREAKER
 from pipeline.push.parts import BridgeSettings
 from pipeline.push.reading import Reading
-from pipeline.push.run import core_settings
 from pipeline.subscription import Endpoint, RetryPolicy, StoredSubscription, Subscription
 
 SPEC = Subscription(

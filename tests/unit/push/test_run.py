@@ -12,8 +12,10 @@ import pytest
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import BrokerUnavailable
+from pipeline.push.core_settings import core_settings
 from pipeline.push.parts import BridgeSettings
-from pipeline.push.run import SENDS_MAX, Run, core_settings
+from pipeline.push.pump import SENDS_MAX
+from pipeline.push.run import Run
 from pipeline.record import Record
 from pipeline.subscription import StoredRun
 from tests.fakes.bridge import AUDIT, OK, FakeBridge, eventually, reading_of, row_of
@@ -140,7 +142,7 @@ async def test_after_each_delivery_whatever_is_left_to_do_is_done(declared: dict
             await bench.answer(OK)
     await bench.answer(*[OK] * 4)
     await eventually(lambda: run.commit_of(T0).offset == 6)
-    assert run.changed
+    assert run.pump.changed
     await run.close()
 
 
@@ -152,7 +154,7 @@ async def test_a_change_is_told_once_until_it_was_committed() -> None:
     bench.append(b"0", b"1")
     await bench.answer(OK, OK)
     assert told == [True]
-    run.changed = False
+    run.pump.changed = False
     bench.append(b"2")
     await bench.answer(OK)
     assert told == [True, True]

@@ -11,8 +11,9 @@ import pytest
 from pipeline.deadletter import Failure, wrap
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Reply
+from pipeline.push.core_settings import core_settings
 from pipeline.push.parts import BridgeSettings
-from pipeline.push.run import Run, core_settings
+from pipeline.push.run import Run
 from pipeline.record import Headers
 from pipeline.subscription import StoredRun
 from tests.fakes.bridge import OK, FakeBridge, eventually, reading_of, row_of
