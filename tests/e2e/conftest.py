@@ -1,8 +1,8 @@
-"""What the end-to-end tests of the bridge's operations ask for."""
+"""What the end-to-end tests of the bridge's operations ask for, and what they measured, printed at the end."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,8 @@ import pytest
 from tests.broker_source import Kafka
 from tests.e2e.rig import Rig
 from tests.sink import Sink
+
+FIGURES = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture
@@ -22,3 +24,21 @@ def rig(tmp_path: Path, kafka: Kafka, topic_name: str) -> Rig:
 async def sink() -> AsyncIterator[Sink]:
     async with Sink() as made:
         yield made
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes down one figure of this test, with its unit."""
+
+    def told(text: str) -> None:
+        request.config.stash.setdefault(FIGURES, []).append(f"{request.node.name}: {text}")
+
+    return told
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    told = config.stash.get(FIGURES, [])
+    if told:
+        terminalreporter.section("figures")
+    for line in told:
+        terminalreporter.write_line(line)
