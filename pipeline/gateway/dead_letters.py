@@ -30,7 +30,7 @@ EXPORT_MAX = 1_000_000
 STATS_SCANNED_MAX = 1_000_000
 NDJSON = "application/x-ndjson"
 _STATUS_MIN, _STATUS_MAX = 100, 999
-_FILTERS = ("reason", "status", "key", "type", "since")
+_FILTERS = ("reason", "status", "key", "type", "since", "id")
 _PARTITION_MAX, _OFFSET_MAX = 2**31 - 1, 2**63 - 1
 
 
@@ -166,6 +166,7 @@ def selection_of(query: Any) -> Selection:
         keys=(query["key"],) if "key" in query else (),
         types=(query["type"],) if "type" in query else (),
         since=since,
+        ids=(query["id"],) if "id" in query else (),
     )
 
 

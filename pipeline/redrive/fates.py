@@ -29,12 +29,16 @@ class Fate(NamedTuple):
 
 
 class FiledLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """A dead letter, where it lies, when it was appended there, and what became of it."""
+    """A dead letter, where it lies, when it was appended there, and what became of it.
+
+    ``webhook_id``: what its event is delivered under; None where its topic is gone.
+    """
 
     place: Position
     at_ms: int
     letter: DeadLetter
     fate: Fate
+    webhook_id: str | None = None
 
     @property
     def is_open(self) -> bool:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from pipeline.deadletter import DeadLetter
-from pipeline.errors import Conflict, NotFound
+from pipeline.errors import Conflict, NotFound, TopicNotFound
+from pipeline.faces import Catalogue
 from pipeline.filters import check_no_avro, compile_filters
 from pipeline.names import dead_letter_topic_of, group_of
 from pipeline.record import Record
 from pipeline.redrive.fates import Fates, FiledLetter, State
 from pipeline.redrive.judging import Foreign, Judge
 from pipeline.redrive.paging import Paging, RecordSource
-from pipeline.redrive.selection import Chooser, FactsOf, Selection
+from pipeline.redrive.selection import Chooser, FactsOf, Selection, webhook_id_of
 from pipeline.runs import Runs
+from pipeline.webhookid import id_prefix
 
 PAGE_RECORDS = 500
 FOREIGN_MAX = 100
@@ -57,7 +60,8 @@ class DeadLetterPage(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeadLetters:
     """``topics_of`` gives what a subscription reads, None for one that is deleted: its letters stay. ``facts_of``: what
-    filters learn of an event by; ``is_avro``: whether the data of a topic lies there in Avro.
+    filters learn of an event by; ``is_avro``: whether the data of a topic lies there in Avro; ``catalogue``: what makes
+    the webhook ids of a topic.
     """
 
     def __init__(
@@ -66,12 +70,13 @@ class DeadLetters:
         runs: Runs,
         *,
         log: RereadsLog,
+        catalogue: Catalogue,
         topics_of: Callable[[str], Sequence[str] | None],
         facts_of: FactsOf,
         is_avro: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self.source, self._runs, self._log, self._topics_of = source, runs, log, topics_of
-        self.facts_of, self._is_avro = facts_of, is_avro
+        self.facts_of, self._is_avro, self._catalogue = facts_of, is_avro, catalogue
 
     def topic_of(self, subscription: str) -> str:
         return dead_letter_topic_of(group_of(self._runs.namespace, subscription))
@@ -85,7 +90,7 @@ class DeadLetters:
 
     async def search(self, subscription: str, wanted: Search, start: str | None) -> DeadLetterPage:
         """Those found from ``start`` on, the oldest first within a partition, and where to go on."""
-        fates, chooser = self.fates(subscription), self._chooser(subscription, wanted.select)
+        files, chooser = await self._files(subscription), await self.chooser(subscription, wanted.select)
         judge = self.judge(subscription)
         found: list[FiledLetter] = []
         foreign: list[Foreign] = []
@@ -100,7 +105,7 @@ class DeadLetters:
                     unreadable += 1
                     foreign += [letter] if len(foreign) < FOREIGN_MAX else []
                 elif chooser.takes(letter):
-                    filed = _filed(record, letter, fates)
+                    filed = files.file(record, letter)
                     found += [filed] if not wanted.states or filed.fate.state in wanted.states else []
             scanned += max(1, len(page.records))
             cursor, caught_up = page.next_cursor, page.caught_up
@@ -116,7 +121,7 @@ class DeadLetters:
         Raises `Conflict` when more than ``scanned_max`` records would have to be looked at (part of the answer is
         none), `FilterInvalid` for filters on data that lies in Avro.
         """
-        fates, chooser = self.fates(subscription), self._chooser(subscription, select or Selection())
+        files, chooser = await self._files(subscription), await self.chooser(subscription, select or Selection())
         judge = self.judge(subscription)
         cursor: str | None = "earliest"
         left = scanned_max
@@ -126,7 +131,7 @@ class DeadLetters:
             for record in page.records:
                 letter = judge.read(record)
                 if not isinstance(letter, Foreign) and chooser.takes(letter):
-                    yield _filed(record, letter, fates)
+                    yield files.file(record, letter)
             left -= max(1, len(page.records))
             cursor = page.next_cursor
             if page.caught_up:
@@ -136,10 +141,22 @@ class DeadLetters:
                     f"more than {scanned_max} records lie in {self.topic_of(subscription)}: look page by page"
                 )
 
-    def _chooser(self, subscription: str, select: Selection) -> Chooser:
+    async def chooser(self, subscription: str, select: Selection) -> Chooser:
+        """``select`` ready to be asked. Raises `FilterInvalid` for filters on data that lies in Avro."""
         filters = compile_filters(select.filters, field="/select/filters")
         check_no_avro(filters, self._topics_of(subscription) or (), self._is_avro)
-        return Chooser(select, self.facts_of)
+        return Chooser(select, self.facts_of, await self._prefixes(subscription))
+
+    async def _files(self, subscription: str) -> _Files:
+        return _Files(self.fates(subscription), await self._prefixes(subscription))
+
+    async def _prefixes(self, subscription: str) -> dict[str, str]:
+        """What the webhook ids of its topics begin with; topics that are gone have none any more."""
+        found: dict[str, str] = {}
+        for topic in self._topics_of(subscription) or ():
+            with contextlib.suppress(TopicNotFound):
+                found[topic] = id_prefix((await self._catalogue.get(topic)).topic_id)
+        return found
 
     async def at(self, subscription: str, partition: int, offset: int) -> FiledLetter:
         """The dead letter at one place. Raises `LetterNotFound`."""
@@ -150,7 +167,7 @@ class DeadLetters:
         letter = self.judge(subscription).read(record)
         if isinstance(letter, Foreign):
             raise LetterNotFound(f"{topic}/{partition}/{offset}", f"what lies there is none: {letter.why}")
-        return _filed(record, letter, self.fates(subscription))
+        return (await self._files(subscription)).file(record, letter)
 
     async def is_as_published(self, letter: DeadLetter) -> bool | None:
         """Whether the letter's bytes are those at the place it claims to be from; None: they are not there any more."""
@@ -158,7 +175,15 @@ class DeadLetters:
         return None if record is None else (record.key, record.value) == (letter.record.key, letter.record.value)
 
 
-def _filed(record: Record, letter: DeadLetter, fates: Fates) -> FiledLetter:
-    return FiledLetter(
-        place=record.position, at_ms=record.timestamp_ms, letter=letter, fate=fates.of(record.position, letter)
-    )
+class _Files(NamedTuple):
+    fates: Fates
+    prefixes: Mapping[str, str]
+
+    def file(self, record: Record, letter: DeadLetter) -> FiledLetter:
+        return FiledLetter(
+            place=record.position,
+            at_ms=record.timestamp_ms,
+            letter=letter,
+            fate=self.fates.of(record.position, letter),
+            webhook_id=webhook_id_of(letter, self.prefixes),
+        )

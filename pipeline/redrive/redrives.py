@@ -16,7 +16,7 @@ from pipeline.redrive.drafts import draft_of
 from pipeline.redrive.fates import FiledLetter
 from pipeline.redrive.latest import latest_for_key
 from pipeline.redrive.letters import DeadLetters
-from pipeline.redrive.selection import Chooser, Selection
+from pipeline.redrive.selection import Selection
 from pipeline.runs import Runs, StampedRun, eta_s_of
 from pipeline.subscription import StoredRun, StoredSubscription
 
@@ -76,7 +76,7 @@ class Redrives:
         """Look through the dead letters that lie there now; later ones are no part of the plan."""
         asked = asked or RedriveAsked()
         row = self._subscription_of(subscription)
-        named = Chooser(asked.select, self._letters.facts_of)
+        named = await self._letters.chooser(subscription, asked.select)
         found = [
             filed async for filed in self._letters.all(subscription, self._scanned_max, asked.select) if filed.is_open
         ]

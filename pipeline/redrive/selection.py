@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -23,7 +23,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Dead letters that match all of what is given; empty means any.
 
     ``reasons``, ``statuses``, ``keys`` (texts) and ``types`` (CloudEvents): one of them. ``since`` (RFC 3339): failed
-    last no earlier. ``filters``: as a subscription's. ``ids``: of the dead letter, or of its event.
+    last no earlier. ``filters``: as a subscription's. ``ids``: of the dead letter, of its event, or the webhook id that
+    the receiver was shown.
     """
 
     reasons: tuple[str, ...] = ()
@@ -55,10 +56,12 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chooser:
-    """A selection made ready to be asked of many letters; ``facts_of`` is what filters learn of an event by."""
+    """A selection made ready to be asked of many letters; ``facts_of`` is what filters learn of an event by,
+    ``prefixes`` what webhook ids of each topic begin with.
+    """
 
-    def __init__(self, selection: Selection, facts_of: FactsOf) -> None:
-        self._facts_of = facts_of
+    def __init__(self, selection: Selection, facts_of: FactsOf, prefixes: Mapping[str, str]) -> None:
+        self._facts_of, self._prefixes = facts_of, prefixes
         self._reasons, self._statuses = frozenset(selection.reasons), frozenset(selection.statuses)
         self._keys = frozenset(key.encode() for key in selection.keys)
         self._types, self._ids = frozenset(selection.types), frozenset(selection.ids)
@@ -81,7 +84,11 @@ class Chooser:
 
     def names(self, letter: DeadLetter) -> bool:
         """Whether the letter is meant by name."""
-        return letter.id in self._ids or text_header(letter.record, "ce_id") in self._ids
+        return bool(self._ids) and (
+            letter.id in self._ids
+            or webhook_id_of(letter, self._prefixes) in self._ids
+            or attribute_of(letter.record, "id", self._facts_of) in self._ids
+        )
 
     def _matches(self, record: Record) -> bool:
         """What the filter cannot judge it does not select: an operator who means it names it."""
@@ -101,11 +108,22 @@ def since_ms(selection: Selection) -> int:
         raise DeclarationInvalid(error.field, error.value, error.expected) from None
 
 
+def webhook_id_of(letter: DeadLetter, prefixes: Mapping[str, str]) -> str | None:
+    """The id its event is delivered under; None where its topic is gone."""
+    prefix = prefixes.get(letter.origin.topic)
+    return None if prefix is None else f"{prefix}{letter.origin.partition}_{letter.origin.offset}"
+
+
 def type_of(record: Record, facts_of: FactsOf) -> str | None:
     """The event's CloudEvents type; None where it cannot be read."""
-    in_header = text_header(record, "ce_type")
+    return attribute_of(record, "type", facts_of)
+
+
+def attribute_of(record: Record, name: str, facts_of: FactsOf) -> str | None:
+    """An attribute of the event, also one in structured mode; None where it cannot be read."""
+    in_header = text_header(record, f"ce_{name}")
     try:
-        return in_header if in_header is not None else facts_of(record).text("type")
+        return in_header if in_header is not None else facts_of(record).text(name)
     except InputError:
         return None
 

@@ -23,6 +23,7 @@ def letter_shown(filed: FiledLetter) -> dict[str, Any]:
     event = {name: text_header(letter.record, f"ce_{name}") for name in _ATTRIBUTES}
     shown: dict[str, Any] = {
         "id": letter.id,
+        "webhook_id": filed.webhook_id,
         "partition": filed.place.partition,
         "offset": filed.place.offset,
         "buried_at": rfc3339_from_ms(filed.at_ms) if filed.at_ms >= 0 else None,

@@ -124,6 +124,7 @@ class Services(Ground):
             self.reader,
             self.runs,
             log=self.view,
+            catalogue=self.catalog,
             topics_of=self._topics_of,
             facts_of=self._facts_of,
             is_avro=self._is_avro,

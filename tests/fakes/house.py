@@ -164,6 +164,7 @@ class GatewayHouse:
             self.reader,
             self.runs,
             log=self.view,
+            catalogue=self.catalog,
             topics_of=self.topics_of,
             facts_of=facts_of,
             is_avro=self.avro.__contains__,

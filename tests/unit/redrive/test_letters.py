@@ -46,6 +46,7 @@ async def test_a_type_is_found_where_the_event_is_structured_or_none(yard: Grave
         yard.log.append(DLQ, value, key=key, headers=wrapped, partition=0)
     assert await yard.found(types=("paid",)) == ["orders/0/0/app.hook"]
     assert await yard.found(types=("orders.record",)) == ["orders/0/1/app.hook"]
+    assert await yard.found(ids=("1",)) == ["orders/0/0/app.hook"]
     assert len(await yard.found()) == 3
 
 

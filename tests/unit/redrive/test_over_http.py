@@ -29,6 +29,17 @@ async def test_dead_letters_are_shown_and_narrowed_by_query(yard: Graveyard) -> 
     assert [one["event"]["id"] for one in typed] == ["e1"]
 
 
+async def test_one_is_found_by_the_webhook_id_of_its_delivery(yard: Graveyard) -> None:
+    yard.bury()
+    yard.bury()
+    listed = (await yard.call("GET", f"{HOOK}/dead-letters")).json()["dead_letters"]
+    wanted = next(one for one in listed if one["partition"] == 1)
+    answer = (await yard.call("GET", f"{HOOK}/dead-letters?id={wanted['webhook_id']}")).json()
+    assert answer["dead_letters"] == [wanted]
+    body = {"select": {"ids": [wanted["webhook_id"]]}}
+    assert (await yard.call("POST", f"{HOOK}/redrives", json_body=body)).json()["count"] == 1
+
+
 async def test_counts_are_a_view(yard: Graveyard) -> None:
     yard.bury(http_status=500)
     yard.bury("expired")

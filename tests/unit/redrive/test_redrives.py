@@ -10,6 +10,7 @@ from pipeline.errors import Conflict, DeclarationInvalid, FilterInvalid, Subscri
 from pipeline.redrive import RedriveAsked, Redrives, Selection
 from pipeline.runs import StampedRun, total_of
 from pipeline.subscription import StoredRun
+from pipeline.webhookid import id_prefix
 from tests.unit.redrive.graveyard import DLQ, Graveyard
 
 
@@ -55,6 +56,31 @@ async def test_an_events_own_id_selects_its_letter(yard: Graveyard) -> None:
     yard.bury()
     yard.bury()
     assert (await yard.plan(ids=("e1",))).draft.window == {DLQ: {1: (0, 1)}}
+
+
+async def test_the_webhook_id_the_receiver_saw_selects_its_letter(yard: Graveyard) -> None:
+    for _ in range(4):
+        yard.bury()
+    prefix = id_prefix(yard.log.topics["orders"].topic_id)
+    assert [filed.webhook_id for filed in await yard.filed()] == [f"{prefix}{at % 2}_{at}" for at in range(4)]
+    run = await yard.redrive(ids=(f"{prefix}1_3", f"{prefix}0_3"))
+    assert run.run.window == {DLQ: {1: (1, 2)}}
+
+
+async def test_a_webhook_id_of_the_topic_as_it_was_before_selects_nothing(yard: Graveyard) -> None:
+    yard.bury()
+    before = id_prefix(yard.log.topics["orders"].topic_id)
+    yard.log.delete("orders")
+    assert [filed.webhook_id for filed in await yard.filed()] == [None]
+    yard.log.create("orders", 2)
+    assert await yard.found(ids=(f"{before}0_0",)) == []
+    assert len(await yard.found(ids=(f"{id_prefix(yard.log.topics['orders'].topic_id)}0_0",))) == 1
+
+
+async def test_what_is_parking_is_taken_by_its_webhook_id(yard: Graveyard) -> None:
+    yard.bury(redrives=5)
+    assert (await yard.plan()).count == 0
+    assert (await yard.plan(ids=(f"{id_prefix(yard.log.topics['orders'].topic_id)}0_0",))).count == 1
 
 
 async def test_one_redrive_at_a_time_also_while_it_is_paused(yard: Graveyard) -> None:
