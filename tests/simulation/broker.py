@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.errors import BrokerUnavailable, TopicNotFound
 from pipeline.kafka.offsets import Committed
 from pipeline.record import Headers, Position, Record
-from tests.fakes.log import MemoryLog, MemoryPartition
+from pipeline.webhookid import webhook_id
+from tests.fakes.log import MemoryLog, MemoryPartition, MemoryTopic
 from tests.fakes.table import FakeTable
 from tests.simulation.world import World
 
@@ -26,11 +27,17 @@ class Broker:
         self.subscriptions, self.runs, self.parked = FakeTable(), FakeTable(), FakeTable()
         self.on_commit: Callable[[str, str, Place, Committed | None, Committed], None] = lambda *_: None
         self.on_append: Callable[[str, Record], None] = lambda *_: None
+        # Every event as it was published, by its value (no two have the same), and the id it has everywhere.
+        self.published: dict[bytes | None, tuple[Record, str]] = {}
+
+    def topic(self, name: str) -> MemoryTopic:
+        """Raises `TopicNotFound`."""
+        if name not in self.log.topics:
+            raise TopicNotFound(name)
+        return self.log.topics[name]
 
     def part(self, place: Place) -> MemoryPartition:
-        if place[0] not in self.log.topics:
-            raise TopicNotFound(place[0])
-        return self.log.topics[place[0]].partitions[place[1]]
+        return self.topic(place[0]).partitions[place[1]]
 
     def commit(self, who: str, group: str, offsets: Mapping[Place, tuple[int, str | None]]) -> None:
         known = self.committed.setdefault(group, {})
@@ -42,7 +49,10 @@ class Broker:
         if partition >= len(self.log.topics[topic].partitions):
             raise BrokerUnavailable(f"{topic} has no partition {partition}")
         position = self.log.append(topic, value, key=key, headers=headers, partition=partition)
-        self.on_append(topic, self.log.topics[topic].partitions[position.partition].records[-1])
+        record = self.log.topics[topic].partitions[position.partition].records[-1]
+        if topic == TOPIC:
+            self.published[value] = record, webhook_id(self.log.topics[topic].topic_id, partition, position.offset)
+        self.on_append(topic, record)
         return position
 
 

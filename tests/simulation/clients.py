@@ -118,6 +118,9 @@ class SimAdmin:
 
         await self._process.ask(f"widen {name}", widen)
 
+    async def delete_group(self, name: str) -> None:
+        await self._process.ask(f"delete {name}", lambda: self._broker.committed.pop(name, None))
+
     async def offsets(self, partitions: Iterable[Place], at: object) -> dict[Place, int]:
         wanted = list(partitions)
 

@@ -22,7 +22,7 @@ from tests.simulation.group import Group, Member
 from tests.simulation.log_view import SimView
 from tests.simulation.world import Process
 
-SenderOf = Callable[[Process, Reading, Callable[[float], bool]], Delivers]
+SenderOf = Callable[[Process, Reading, Callable[[float], bool], Callable[[str], str]], Delivers]
 
 
 class Crew:
@@ -59,7 +59,9 @@ class Crew:
             join=lambda _kafka, _group, member, listener, _hooks: cast(
                 "Any", Member(self._group, process, member, listener)
             ),
-            sender_of=lambda reading, _parts, _prefix: self._sender_of(process, reading, worker.membership.may_act),
+            sender_of=lambda reading, _parts, prefix: self._sender_of(
+                process, reading, worker.membership.may_act, prefix
+            ),
         )
         try:
             await worker.start()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from pipeline.kafka.offsets import Committed
 from pipeline.names import dead_letter_topic_of, group_of
+from pipeline.record import Record
 from pipeline.subscription import StoredSubscription, subscription_from
 from tests.simulation.broker import TOPIC, Broker, Place, drive
-from tests.simulation.endpoint import Endpoint
+from tests.simulation.endpoint import Arrival, Endpoint
 from tests.simulation.ledger import Ledger
 from tests.simulation.world import Violation
 
+# The type that those with a filter want.
+MADE = b"made"
+FILTER = {"exact": {"type": MADE.decode()}}
 # A reset is done again after so long, until a worker has taken it.
 AGAIN_S = 12.0
 
@@ -21,30 +26,44 @@ AGAIN_S = 12.0
 class Operators:
     """``endpoints`` and ``ledgers`` by the name of their subscription."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        *,
+        on_arrival: Callable[[Arrival], None],
+        on_known: Callable[[str, Sequence[Record]], None],
+    ) -> None:
         self._broker, self._world, self._chance = broker, broker.world, broker.world.chance
+        self._on_arrival, self._on_known = on_arrival, on_known
         self.endpoints: dict[str, Endpoint] = {}
+        self.shadow = self._endpoint("shadow")
         self.ledgers: dict[str, Ledger] = {}
+        self.filters: dict[str, Any] = {}
 
     def subscribe(self, name: str) -> None:
         group, latest = group_of("app", name), self._chance.random() < 0.3
         spec = self._some_spec(name)
         parts = self._broker.log.topics[TOPIC].partitions
         self._broker.log.create(dead_letter_topic_of(group), len(parts))
-        endpoint = self.endpoints[name] = Endpoint(self._world, f"endpoint of {name}")
+        self.endpoints[name] = self._endpoint(f"endpoint of {name}")
         ledger = self.ledgers[name] = Ledger(self._world, self._broker, group, str(spec["ordering"]))
-        endpoint.on_arrival = ledger.arrived
-        endpoint.on_known = lambda _, record: ledger.known(record)
+        self.filters[name] = spec["filters"]
         starts = {(TOPIC, number): part.end if latest else part.start for number, part in enumerate(parts)}
         self._broker.committed[group] = {place: Committed(start, "") for place, start in starts.items()}
         for (topic, number), start in starts.items():
             for record in parts[number].records:
-                ledger.appended(record)
+                self._owe(name, record)
                 if record.offset < start:
                     ledger.excused.add(((topic, number), record.offset))
         row = StoredSubscription(spec=subscription_from(spec))
         drive(self._broker.subscriptions.put(name, msgspec.json.encode(row), based_on=None))
         self._say(f"subscribes {name}: {spec}")
+
+    def _endpoint(self, name: str) -> Endpoint:
+        endpoint = Endpoint(self._world, name)
+        endpoint.on_arrival, endpoint.on_known = self._on_arrival, self._on_known
+        endpoint.events_max = self._chance.choice([0, 0, 0, 1, 3])
+        return endpoint
 
     def _some_spec(self, name: str) -> dict[str, Any]:
         return {
@@ -54,11 +73,23 @@ class Operators:
             "ordering": self._chance.choice(["key", "key", "key", "partition", "none"]),
             "on_dead_letter": self._chance.choice(["continue", "continue", "park", "block"]),
             "in_flight_max": self._chance.choice([1, 3, 8]),
+            "filters": self._chance.choice([[], [], [], [FILTER]]),
+            "format": self._chance.choice(["binary", "binary", "batch"]),
+            "batch": {"max_events": self._chance.choice([2, 5, 100]), "linger_ms": self._chance.choice([0, 20, 400])},
             "retry": {
                 "schedule_s": self._chance.choice([[0.5], [0.3, 2.0], [0.2, 0.5, 1.0, 2.0, 4.0]]),
                 "give_up_after_s": self._chance.choice([10, 259_200]),
             },
         }
+
+    def appended(self, record: Record) -> None:
+        """An event was published."""
+        for name in self.ledgers:
+            self._owe(name, record)
+
+    def _owe(self, name: str, record: Record) -> None:
+        if is_wanted(self.filters[name], record):
+            self.ledgers[name].appended(record)
 
     def set_state(self, name: str, state: str) -> None:
         row = self._broker.subscriptions.get(name)
@@ -127,6 +158,11 @@ class Operators:
 
     def _say(self, what: str) -> None:
         self._world.note("operator", what)
+
+
+def is_wanted(filters: Sequence[object], record: Record) -> bool:
+    """Whether ``filters``, of which there is one kind here, take ``record``."""
+    return not filters or record.header("ce_type") == MADE
 
 
 def row_of(value: bytes) -> StoredSubscription:

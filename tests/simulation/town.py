@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
+from pipeline.deadletter import unwrap
 from pipeline.kafka.offsets import Committed
 from pipeline.names import dead_letter_topic_of
 from pipeline.push.parts import BridgeSettings
-from pipeline.record import Record
+from pipeline.push.reading import Reading
+from pipeline.record import Headers, Record
 from tests.fakes.log import MemoryPartition
 from tests.simulation.broker import TOPIC, Broker, Place
 from tests.simulation.crew import Crew
-from tests.simulation.endpoint import SimSender
+from tests.simulation.endpoint import Arrival, Endpoint
 from tests.simulation.group import Group
 from tests.simulation.ledger import Ledger
 from tests.simulation.nemesis import Nemesis
-from tests.simulation.operators import Operators
+from tests.simulation.operators import MADE, Operators
+from tests.simulation.runs import SideRuns
+from tests.simulation.sender import SimSender
+from tests.simulation.side_ledger import RedriveLedger
 from tests.simulation.world import Process, Violation, World
 
 ACTIVE_S = 40.0
 DRAIN_S_MAX = 400.0
 AUDIT = "_pipeline-audit"
 TABLES = (AUDIT, "_pipeline-attempts", "_pipeline-ackmaps")
+# Bytes that are nothing else, and events of two types.
+HEADERS: list[Headers] = [
+    (),
+    *(
+        (("ce_specversion", b"1.0"), ("ce_id", b"e"), ("ce_source", b"/s"), ("ce_type", kind))
+        for kind in (MADE, b"lost")
+    ),
+]
 KEYS: list[bytes | None] = [b"a", b"b", b"c", b"d", None]
 
 
@@ -37,7 +51,8 @@ class Town:
             self.broker.log.create(name)
         self.broker.on_commit, self.broker.on_append = self._committed, self._appended
         self.group = Group(self.world, self.broker.log, self._expelled)
-        self.operators = Operators(self.broker)
+        self.operators = Operators(self.broker, on_arrival=self._arrived, on_known=self._known)
+        self.runs = SideRuns(self.broker, self.operators)
         self._events = 0
         self._rough = self.chance.random() < 0.8
         self._nemesis = Nemesis(self, rough=self._rough)
@@ -55,15 +70,27 @@ class Town:
             self.broker,
             self.group,
             settings,
-            sender_of=lambda process, reading, may_act: SimSender(
-                process, self.operators.endpoints[reading.spec.name], may_act
+            sender_of=lambda process, reading, may_act, id_prefix: SimSender(
+                process,
+                reading,
+                endpoint=self._endpoint_of(reading),
+                broker=self.broker,
+                may_act=may_act,
+                id_prefix=id_prefix,
             ),
             on_seen=self._seen,
         )
 
     @property
     def ledgers(self) -> list[Ledger]:
-        return list(self.operators.ledgers.values())
+        """Of live delivery, and of the runs that are not over."""
+        return [
+            *self.operators.ledgers.values(),
+            *(ledger for ledger in self.runs.ledgers.values() if not ledger.is_over),
+        ]
+
+    def _endpoint_of(self, reading: Reading) -> Endpoint:
+        return self.operators.shadow if reading.is_shadow else self.operators.endpoints[reading.spec.name]
 
     # -- its days ----------------------------------------------------------------------------------------------------
 
@@ -81,6 +108,8 @@ class Town:
                 self.world.at(moment, self._nemesis.strike)
             for moment in sorted(self.chance.uniform(0.0, ACTIVE_S) for _ in range(self.chance.randint(1, 60))):
                 self.world.at(moment, self._produce)
+            for moment in sorted(self.chance.uniform(0.0, ACTIVE_S) for _ in range(self.chance.choice([0, 0, 2, 6]))):
+                self.world.at(moment, self.runs.act)
             # Whatever broke in these days is put right 14 s later at the latest.
             self.world.run_until(begun + ACTIVE_S + 15.0)
             self._settle()
@@ -91,12 +120,13 @@ class Town:
         self.world.note("town", "quiet days begin")
         for endpoint in self.operators.endpoints.values():
             endpoint.poison.clear()
-        if not any(process.alive for process in self.world.processes):
+        if not self.crew.living():
             self.crew.start()
         until = self.world.now + DRAIN_S_MAX
         while self.world.now < until:
             self.world.run_until(self.world.now + 1.0)
             self.operators.put_right()
+            self.runs.resume_all()
             if not any(ledger.owed() or ledger.behind() or ledger.resets for ledger in self.ledgers):
                 return self._check_complaints()
         left = [f"{one.group}: owed {one.owed()}, behind {one.behind()}" for one in self.ledgers]
@@ -120,7 +150,7 @@ class Town:
                     endpoint.poison.add(value)
             if self.chance.random() < 0.2:
                 self.broker.log.skip(TOPIC, partition, self.chance.randint(1, 3))
-            self.broker.append(TOPIC, value, self.chance.choice(KEYS), (), partition)
+            self.broker.append(TOPIC, value, self.chance.choice(KEYS), self.chance.choice(HEADERS), partition)
         if self.chance.random() < 0.2:
             self.broker.log.skip(TOPIC, partition)
 
@@ -132,16 +162,57 @@ class Town:
 
     # -- what the ledgers are told -----------------------------------------------------------------------------------
 
+    def _arrived(self, arrival: Arrival) -> None:
+        """Of a request that was not taken only the first event of each key tells of order: the others are with it."""
+        ledger, first = self._ledger_of(arrival.group), set()
+        for webhook_id, record in arrival.events:
+            published, own_id = self.broker.published[record.value]
+            if (record, webhook_id) != (published, own_id):
+                raise Violation(f"{arrival.group}: {arrival.who} sent {own_id} as {webhook_id}: {record}")
+            lane = lane_of(record, ledger.ordering)
+            if arrival.taken or lane is None or lane not in first:
+                first.add(lane)
+                ledger.arrived(arrival.who, record, arrival.taken, arrival.awaited)
+
+    def _known(self, group: str, records: Sequence[Record]) -> None:
+        for record in records:
+            self._ledger_of(group).known(record)
+
+    def _ledger_of(self, group: str) -> Ledger:
+        return next(
+            one for one in (*self.operators.ledgers.values(), *self.runs.ledgers.values()) if one.group == group
+        )
+
     def _appended(self, topic: str, record: Record) -> None:
         if topic == TOPIC:
-            for ledger in self.ledgers:
-                ledger.appended(record)
+            self.operators.appended(record)
         elif topic == AUDIT:
             self._audited(orjson.loads(record.value or b""))
-        for ledger in self.ledgers:
+        for ledger in self.operators.ledgers.values():
             if topic == dead_letter_topic_of(ledger.group):
                 self.world.note("dead letters", f"of {ledger.group}: {record.key!r} {record.value!r}")
-                ledger.buried(record)
+                self._buried(ledger, record)
+
+    def _buried(self, live: Ledger, record: Record) -> None:
+        """A dead letter does not tell which run it is of, but for redrives; where several owe the event it is taken to
+        be of all of them.
+        """
+        letter = unwrap(record)
+        own = [one for one in self.runs.ledgers.values() if one.run.subscription == live.group.removeprefix("app.")]
+        if letter.redrives:
+            for redrive in own:
+                if isinstance(redrive, RedriveLedger) and not redrive.is_over:
+                    redrive.letter_settled(letter.record)
+            return
+        place = letter.origin.topic, letter.origin.partition
+        replays = [one for one in own if not isinstance(one, RedriveLedger) and one.run.endpoint is None]
+        owing = [one for one in (live, *replays) if (place, letter.origin.offset) in one.owed()]
+        if len(owing) > 1:
+            for ledger in owing:
+                ledger.settled.add((place, letter.origin.offset))
+                ledger.ever.add((place, letter.origin.offset))
+        else:
+            (owing or [live])[0].buried(record)
 
     def _audited(self, line: dict[str, Any]) -> None:
         self.world.note("audit", " ".join(f"{name}={fact}" for name, fact in line.items() if name != "at"))
@@ -167,3 +238,10 @@ class Town:
         for ledger in self.ledgers:
             if ledger.group == group:
                 ledger.seen(who, found)
+
+
+def lane_of(record: Record, ordering: str) -> tuple[int, bytes | None] | None:
+    """What it waits its turn in; None: nothing goes before it."""
+    if ordering == "none" or (ordering == "key" and record.key is None):
+        return None
+    return record.partition, record.key if ordering == "key" else None

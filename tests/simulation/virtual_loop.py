@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import threading
 from asyncio import events
 from collections import deque
@@ -20,12 +21,13 @@ class _NoSelector:
 class VirtualLoop(asyncio.BaseEventLoop):
     """``now`` tells the time of the world. `turn` runs what is ready; `next_time` says when there is something.
 
-    Stands on three names of `asyncio.base_events` that are not public: ``_ready``, ``_scheduled``, ``_run_once``, the
-    same in 3.11 to 3.13.
+    Stands on names of `asyncio.base_events` that are not public, the same in 3.11 to 3.13: ``_ready``, ``_run_once``,
+    and ``_scheduled``, a heap whose cancelled entries ``_timer_cancelled_count`` counts.
     """
 
     _ready: deque[asyncio.Handle]
     _scheduled: list[asyncio.TimerHandle]
+    _timer_cancelled_count: int
     _run_once: Callable[[], None]
 
     def __init__(self, now: Callable[[], float], complain: Callable[[dict[str, Any]], None]) -> None:
@@ -41,7 +43,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """`now` when something is ready, infinite when nothing ever will be by itself."""
         if self._ready:
             return self._now()
-        return min((handle.when() for handle in self._scheduled if not handle.cancelled()), default=inf)
+        scheduled = self._scheduled
+        while scheduled and scheduled[0].cancelled():
+            heapq.heappop(scheduled)
+            self._timer_cancelled_count -= 1
+        return scheduled[0].when() if scheduled else inf
 
     def turn(self) -> None:
         """One turn of the loop, as `run_forever` would take it."""
