@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from pipeline.delivery.pointer import Pointer
 from pipeline.push.clock import wall_minus_monotonic
+from pipeline.push.findings import Finding
 from pipeline.push.identity import check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
-from pipeline.push.pointers import Finding, PointerKeeper
+from pipeline.push.pointers import PointerKeeper
 from pipeline.push.reading import Place
 from pipeline.push.run import Run
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from pipeline.delivery.pointer import read_pointer
+from pipeline.delivery.pointer import Pointer, read_pointer
 from pipeline.errors import DeclarationInvalid, PipelineError
 from pipeline.faces import At, CommittedOffset, Log, Partition, Pointers, TopicAdmin, TopicFacts
 from pipeline.moment import ms_from_rfc3339
@@ -17,6 +17,8 @@ from pipeline.subscriptions.faults import DeclarationsInvalid
 # Records looked at side by side for their times, and how long all of them may take: what is not known then is null.
 FETCHES_MAX = 16
 FETCH_S_MAX = 2.0
+# Below every worker's: whoever claims a start goes on from there, and no worker ever takes it for a newer owner's.
+START_EPOCH = 0
 
 
 class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,8 @@ async def commit_start(
 ) -> int:
     """Commit where ``start`` is for every partition that has no committed offset; how many those were.
 
-    Offsets that are there are kept: making a subscription again resumes it.
+    Offsets that are there are kept: making a subscription again resumes it. Each start says how many partitions have
+    one: were the highest lost before a worker claimed any, they would pass for partitions added later.
     """
     places = places_of(topics)
     held = await offsets.read(group, places)
@@ -68,8 +71,13 @@ async def commit_start(
     if fresh:
         at: At = "earliest" if start == "earliest" else "latest" if start == "latest" else _at_ms(start)
         resolved = await admin.offsets(fresh, at)
-        await offsets.commit(group, {place: (resolved[place], None) for place in fresh})
+        starts = {place: _start(resolved[place], topics[place[0]].partitions) for place in fresh}
+        await offsets.commit(group, {place: (start.offset, start.metadata()) for place, start in starts.items()})
     return len(fresh)
+
+
+def _start(offset: int, partitions: int) -> Pointer:
+    return Pointer(epoch=START_EPOCH, owner="start", offset=offset, partitions=partitions)
 
 
 class Standing:
@@ -149,7 +157,7 @@ def _lag(place: Partition, held: CommittedOffset | None, start: int, end: int) -
         end=end,
         lag=None if committed is None else max(0, end - committed),
         headroom=None if committed is None else committed - start,
-        owner=None if pointer is None else pointer.owner,
+        owner=None if pointer is None or pointer.epoch == START_EPOCH else pointer.owner,
     )
 
 

@@ -53,14 +53,14 @@ SYSTEM_FAULTS = (
     Fault(
         "an operator's reset is written over",
         "a moved cursor wins",
-        "push/pointers.py",
+        "push/findings.py",
         "    if not is_ours(metadata):\n        return Finding.MOVED\n",
         "    if not is_ours(metadata):\n        return Finding.STALE\n",
     ),
     Fault(
         "metadata believed after a reset",
         "a moved cursor wins",
-        "push/pointers.py",
+        "push/findings.py",
         "    if _base_of(metadata) != str(offset):\n",
         "    if False:\n",
     ),
@@ -74,7 +74,7 @@ SYSTEM_FAULTS = (
     Fault(
         "epoch ignored",
         "a stale worker gives way",
-        "push/pointers.py",
+        "push/findings.py",
         "if theirs.epoch >= mine.epoch and not wrote_it:",
         "if False:",
     ),
@@ -103,8 +103,8 @@ SYSTEM_FAULTS = (
         "drain forgets to commit",
         "P4, P10 a clean hand-over repeats nothing",
         "push/runkeeper.py",
-        "            await self._settle(at_last=True)\n",
-        "            pass\n",
+        "            await self._settle(at_last=True)\n        finally:\n",
+        "            pass\n        finally:\n",
     ),
     Fault(
         "a fired timer still stands",

@@ -1,58 +1,18 @@
-"""Pointers: what a committed value means to the worker that last wrote it, and where reading begins."""
+"""Pointers: where reading begins, and what is committed."""
 
 from __future__ import annotations
-
-import pytest
 
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.pointer import Pointer
 from pipeline.errors import BrokerUnavailable
-from pipeline.push.pointers import Finding, PointerKeeper, added_later, judge
-from tests.fakes.admin import FakeOffsets
+from pipeline.push.findings import Finding
+from pipeline.push.pointers import PointerKeeper
+from pipeline.subscriptions.standing import commit_start
+from tests.fakes.admin import FakeAdmin, FakeOffsets
+from tests.fakes.log import MemoryLog
 
-MINE = Pointer(epoch=10, owner="w1", offset=50)
 T0, T1, T2 = ("t", 0), ("t", 1), ("t", 2)
 NOW_MS = 1_000
-
-
-def metadata(epoch: int, owner: str, offset: int) -> str:
-    return Pointer(epoch=epoch, owner=owner, offset=offset).metadata()
-
-
-@pytest.mark.parametrize(
-    ("found", "finding"),
-    [
-        (None, Finding.MISSING),
-        ((50, MINE.metadata()), Finding.MINE),
-        ((50, MINE.metadata() + "garbage read past the end"), Finding.MINE),
-        ((60, metadata(10, "w1", 60)), Finding.MINE),
-        ((0, None), Finding.MOVED),
-        ((50, None), Finding.MOVED),
-        ((50, ""), Finding.MOVED),
-        ((50, "another client's"), Finding.MOVED),
-        ((50, "ep1.not readable"), Finding.MOVED),
-        ((7, MINE.metadata()), Finding.MOVED),
-        ((50, metadata(11, "w2", 50)), Finding.NEWER),
-        ((50, metadata(10, "w2", 50)), Finding.NEWER),
-        ((50, metadata(11, "w1", 50)), Finding.NEWER),
-        ((7, metadata(11, "w2", 50)), Finding.NEWER),
-        ((50, metadata(9, "w2", 50)), Finding.STALE),
-        ((50, metadata(9, "w1", 50)), Finding.STALE),
-        ((7, metadata(9, "w2", 50)), Finding.MOVED),
-    ],
-)
-def test_what_is_found_decides(found: tuple[int, str | None] | None, finding: Finding) -> None:
-    """A tool's reset has no metadata of ours, or keeps it beneath another offset; an epoch tells old from new."""
-    assert judge(found, MINE) is finding
-
-
-@pytest.mark.parametrize(
-    ("partition", "committed", "is_new"), [(3, [0, 1, 2], True), (1, [0, 2], False), (0, [], False)]
-)
-def test_only_a_number_above_all_committed_ones_was_added_later(
-    partition: int, committed: list[int], is_new: bool
-) -> None:
-    assert added_later(partition, committed) is is_new
 
 
 async def test_loading_claims_under_a_new_epoch_and_keeps_what_was_known() -> None:
@@ -226,6 +186,17 @@ async def test_the_highest_partitions_do_not_vanish_unnoticed() -> None:
     del offsets.committed["g"][T2], offsets.committed["g"][T1]
     loaded = await PointerKeeper(offsets, "g", "w2").load([T0, T1, T2], {"t": 3}, NOW_MS)
     assert (list(loaded.pointers), loaded.missing) == ([T0], [T1, T2])
+
+
+async def test_the_highest_starts_do_not_vanish_unnoticed_before_anybody_claimed_one() -> None:
+    offsets, log = FakeOffsets(), MemoryLog()
+    log.create("t", 3)
+    admin = FakeAdmin(log, offsets)
+    await commit_start("g", await admin.describe(["t"]), "latest", admin=admin, offsets=offsets)
+    del offsets.committed["g"][T2]
+    loaded = await PointerKeeper(offsets, "g", "w1").load([T0, T1, T2, ("t", 3)], {"t": 4}, NOW_MS)
+    assert (set(loaded.pointers), loaded.missing) == ({T0, T1, ("t", 3)}, [T2])
+    assert loaded.pointers[T0] == Pointer(epoch=NOW_MS, owner="w1", offset=0), "what is claimed has a worker's epoch"
 
 
 async def test_a_partition_added_later_counts_for_those_who_did_not_claim_it() -> None:

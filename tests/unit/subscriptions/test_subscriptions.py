@@ -196,6 +196,7 @@ async def test_its_status_tells_lag_and_headroom(house: GatewayHouse) -> None:
     del house.offsets.committed[GROUP]["orders", 2]
     status = await house.subscriptions.status("hook")
     assert [(one.lag, one.headroom) for one in status.partitions] == [(1, 0), (2, 0), (None, None)]
+    assert {one.owner for one in status.partitions} == {None}, "a start is no worker's"
 
 
 async def test_one_that_does_not_exist_is_not_found(house: GatewayHouse) -> None:
