@@ -12,8 +12,6 @@ import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import msgspec
-
 from pipeline.consume.handlers import Handler
 from pipeline.consume.own_rows import NoRows, OwnRows
 from pipeline.errors import VersionConflict
@@ -35,7 +33,7 @@ from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.push.worker import Worker
 from pipeline.sealing import KEY_BYTES, KeyRing
-from pipeline.subscription import StoredSubscription
+from pipeline.subscription import stored_subscription
 from pipeline.subscriptions import Subscriptions, SubscriptionTables
 
 Stopped = Callable[[str, str, str], None]
@@ -155,7 +153,7 @@ class House:
 def _tell_stopped(rows: OwnRows, on_stop: Stopped, name: str, _row: StoredRow | None) -> None:
     row = rows.get(name)
     if row is not None:
-        stored = msgspec.json.decode(row.value, type=StoredSubscription)
+        stored = stored_subscription(row.value)
         if stored.state in ("blocked", "gone"):
             on_stop(name, stored.state, stored.reason)
 

@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
-from pipeline.errors import VersionConflict
+from pipeline.errors import DeclarationInvalid, VersionConflict
 from pipeline.faces import Pointers, Silent, Table, Tells, What
 from pipeline.hooks import Hooks
 from pipeline.push.audit import Audit
 from pipeline.push.reading import Reading
 from pipeline.runs import cancelled_at
-from pipeline.subscription import StoredRun
+from pipeline.subscription import StoredRun, stored_run, stored_subscription
 
 
 class Stops:
@@ -48,7 +48,7 @@ class Stops:
                 stopped = await self._end(reading, reading.run, done=state == "done")
             else:
                 row = msgspec.structs.replace(reading.row, state=state, reason=reason)
-                stopped = await _replace(self._subscriptions, reading.spec.name, reading.row, row)
+                stopped = await _replace(self._subscriptions, reading.spec.name, reading.row, row, stored_subscription)
             self._stops.pop(group, None)
             if stopped:
                 self._audit.tell(state, group, reason=reason)
@@ -70,7 +70,7 @@ class Stops:
             places = [(topic, number) for topic, parts in run.window.items() for number in parts]
             found = await self._offsets.read(reading.group, places)
             ended = cancelled_at(run, {place: committed.offset for place, committed in found.items()})
-        return await _replace(self._runs, run.id, run, ended)
+        return await _replace(self._runs, run.id, run, ended, stored_run)
 
 
 def _told(state: str, reason: str, *, is_run: bool) -> Iterator[What]:
@@ -85,10 +85,15 @@ def _told(state: str, reason: str, *, is_run: bool) -> Iterator[What]:
             yield "pointer-missing"
 
 
-async def _replace(table: Table, key: str, before: msgspec.Struct, after: msgspec.Struct) -> bool:
-    """Put ``after`` where ``before`` stands; False: what someone else put there meanwhile wins."""
+async def _replace(
+    table: Table, key: str, before: msgspec.Struct, after: msgspec.Struct, read: Callable[[bytes], msgspec.Struct]
+) -> bool:
+    """Put ``after`` where ``before`` stands; False: what someone else put there meanwhile wins, readable or not."""
     row = table.get(key)
-    if row is None or msgspec.json.decode(row.value, type=type(before)) != before:
+    try:
+        if row is None or read(row.value) != before:
+            return False
+    except (msgspec.MsgspecError, DeclarationInvalid):
         return False
     try:
         await table.put(key, msgspec.json.encode(after), based_on=row.version)

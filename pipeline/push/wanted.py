@@ -10,7 +10,7 @@ import msgspec
 from pipeline.errors import PipelineError
 from pipeline.faces import Table
 from pipeline.push.reading import Reading
-from pipeline.subscription import StoredRun, StoredSubscription, stored_subscription
+from pipeline.subscription import StoredRun, StoredSubscription, stored_run, stored_subscription
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -30,7 +30,7 @@ class Wanted:
         on_error: Callable[[Exception], None],
     ) -> None:
         self._subscriptions = _Rows(subscriptions, stored_subscription, on_error)
-        self._runs = _Rows(runs, msgspec.json.Decoder(StoredRun).decode, on_error)
+        self._runs = _Rows(runs, stored_run, on_error)
         self._namespace, self._defaults, self._on_error = namespace, defaults, on_error
         self._made: dict[str, tuple[StoredSubscription, StoredRun | None, Reading]] = {}
 

@@ -7,6 +7,7 @@ from pipeline.runs.progress import Progress, eta_s_of
 from pipeline.runs.rows import (
     Kind,
     RunNotFound,
+    RunUnreadable,
     StampedRun,
     Window,
     cancelled_at,
@@ -25,6 +26,7 @@ __all__ = [
     "Progress",
     "RunNotFound",
     "RunSettings",
+    "RunUnreadable",
     "Runs",
     "StampedRun",
     "Window",

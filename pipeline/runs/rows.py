@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from pipeline.errors import NotFound
+from pipeline.errors import Conflict, DeclarationInvalid, NotFound
 from pipeline.faces import Partition
-from pipeline.subscription import StoredRun
+from pipeline.subscription import StoredRun, stored_run
 from pipeline.subscription.spans import Spans, count, cut
 
 Kind = Literal["replay", "redrive", "discard", "writeback"]
@@ -20,11 +20,35 @@ class RunNotFound(NotFound):
     noun = "run"
 
 
+class RunUnreadable(Conflict):
+    """A row of this subscription was written by a later release: what it took cannot be known here."""
+
+
 class StampedRun(NamedTuple):
     """A run and the version of its row."""
 
     run: StoredRun
     version: int
+
+
+def read_run(run_id: str, value: bytes, subscription: str) -> StoredRun | None:
+    """The run in a row; None where it is another subscription's. Raises `RunUnreadable`."""
+    try:
+        run = stored_run(value)
+    except (msgspec.MsgspecError, DeclarationInvalid) as error:
+        if _is_of(value, subscription):
+            raise RunUnreadable(f"run {run_id} of {subscription} cannot be read here: {error}") from None
+        return None
+    return run if run.subscription == subscription else None
+
+
+def _is_of(value: bytes, subscription: str) -> bool:
+    """Whether a row that is no run as known here says that it is of ``subscription``."""
+    try:
+        raw = msgspec.json.decode(value)
+    except msgspec.MsgspecError:
+        return False
+    return isinstance(raw, dict) and raw.get("subscription") == subscription
 
 
 def in_rows(window: Window) -> dict[str, dict[int, tuple[int, int]]]:

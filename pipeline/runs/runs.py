@@ -14,7 +14,7 @@ from pipeline.moment import ms_from_rfc3339, rfc3339_from_ms
 from pipeline.names import group_of
 from pipeline.runs.keeping import Kept, folded, folded_id, is_folded
 from pipeline.runs.progress import Progress, done_of, eta_s_of
-from pipeline.runs.rows import Kind, RunNotFound, StampedRun, cancelled_at, places_of, total_of
+from pipeline.runs.rows import Kind, RunNotFound, StampedRun, cancelled_at, places_of, read_run, total_of
 from pipeline.runs.settings import RunSettings
 from pipeline.subscription import StoredRun
 
@@ -73,8 +73,8 @@ class Runs:
         """Raises `RunNotFound`."""
         found = self._table.get(run_id)
         if found is not None:
-            run = msgspec.json.decode(found.value, type=StoredRun)
-            if (run.subscription, run.kind) == (subscription, kind):
+            run = read_run(run_id, found.value, subscription)
+            if run is not None and run.kind == kind:
                 return StampedRun(run, found.version)
         raise RunNotFound(run_id)
 
@@ -160,9 +160,8 @@ class Runs:
         return len(gone)
 
     def _all(self, subscription: str) -> list[StampedRun]:
-        rows = self._table.rows().values()
-        found = [StampedRun(msgspec.json.decode(row.value, type=StoredRun), row.version) for row in rows]
-        return [one for one in found if one.run.subscription == subscription]
+        found = [(read_run(run_id, row.value, subscription), row) for run_id, row in self._table.rows().items()]
+        return [StampedRun(run, row.version) for run, row in found if run is not None]
 
     async def _turn(self, found: StampedRun, state: str, who: str | None) -> StampedRun:
         run, version = found
@@ -186,7 +185,7 @@ class Runs:
     async def _fold(self, subscription: str, kind: Kind, gone: Sequence[StoredRun]) -> None:
         key = folded_id(subscription, kind)
         row = self._table.get(key)
-        before = msgspec.json.decode(row.value, type=StoredRun) if row is not None else None
+        before = read_run(key, row.value, subscription) if row is not None else None
         places = sorted({place for run in (*gone, *([before] if before else [])) for place in places_of(run)})
         try:
             starts = await self._admin.offsets(places, "earliest")

@@ -19,6 +19,7 @@ from pipeline.subscription.stored import (
     StoredRun,
     StoredSubscription,
     secret_context,
+    stored_run,
     stored_subscription,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "check_start",
     "is_credential",
     "secret_context",
+    "stored_run",
     "stored_subscription",
     "subscription_from",
     "without_secrets",

@@ -54,16 +54,20 @@ def stored_subscription(value: bytes) -> StoredSubscription:
         return msgspec.json.decode(value, type=StoredSubscription)
     except (msgspec.ValidationError, DeclarationInvalid):
         raw = msgspec.json.decode(value)
-        if not (denied := _take_owned_headers(raw)):
+        if not (denied := _take_owned_headers(raw, _IN_SUBSCRIPTION)):
             raise
         reason = f"no endpoint may set the header {', '.join(denied)} any more; resume goes on without it"
         return msgspec.structs.replace(msgspec.convert(raw, StoredSubscription), state="blocked", reason=reason)
 
 
-def _take_owned_headers(raw: Any) -> list[str]:
-    """Take headers that are not an endpoint's to set out of a row; their names."""
+_IN_SUBSCRIPTION = (("spec", "endpoint", "headers"), ("spec", "endpoint", "secret_headers"), ("secrets", "headers"))
+_IN_RUN = (("endpoint", "headers"), ("endpoint", "secret_headers"))
+
+
+def _take_owned_headers(raw: Any, paths: tuple[tuple[str, ...], ...]) -> list[str]:
+    """Take headers that are not an endpoint's to set out of a row, where ``paths`` lead; their names."""
     taken: set[str] = set()
-    for path in (("spec", "endpoint", "headers"), ("spec", "endpoint", "secret_headers"), ("secrets", "headers")):
+    for path in paths:
         headers = raw
         for step in path:
             headers = headers.get(step) if isinstance(headers, dict) else None
@@ -103,6 +107,25 @@ class StoredRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if not first <= offset < until:
             return False
         return not self.picked or holds(self.picked.get(topic, {}).get(partition, ()), offset)
+
+
+def stored_run(value: bytes) -> StoredRun:
+    """The row in ``value``. One whose shadow has a header that came to be no endpoint's to set is without it, and
+    ``paused`` where it was ``active``: resumed, it goes on.
+
+    Raises `msgspec.MsgspecError` or `DeclarationInvalid` for what is no row.
+    """
+    try:
+        return msgspec.json.decode(value, type=StoredRun)
+    except (msgspec.ValidationError, DeclarationInvalid):
+        raw = msgspec.json.decode(value)
+        if not (denied := _take_owned_headers(raw, _IN_RUN)):
+            raise
+        run = msgspec.convert(raw, StoredRun, str_keys=True)
+        if run.state != "active":
+            return run
+        note = f"no endpoint may set the header {', '.join(denied)} any more; resume goes on without it"
+        return msgspec.structs.replace(run, state="paused", note=f"{run.note}; {note}" if run.note else note)
 
 
 def secret_context(subscription: str) -> bytes:

@@ -116,3 +116,16 @@ async def test_what_could_not_be_written_is_written_the_next_time() -> None:
     assert bench.audited() == []
     await bench.stops.record()
     assert bench.row().state == "blocked"
+
+
+@pytest.mark.parametrize("value", [b"{", b'{"id":"r1","subscription":"hook","kind":"split","window":{}}'])
+async def test_a_row_that_cannot_be_read_any_more_stands_and_ends_no_worker(value: bytes) -> None:
+    bench = Bench()
+    await bench.put()
+    await bench.runs.put("r1", value, based_on=bench.runs.content["r1"].version)
+    await bench.subscriptions.put("hook", value, based_on=bench.subscriptions.content["hook"].version)
+    bench.stops.add(reading_of(ROW, RUN), "done", "the window is delivered")
+    bench.stops.add(reading_of(ROW), "gone", "the endpoint answered 410")
+    await bench.stops.record()
+    assert bench.runs.content["r1"].value == value == bench.subscriptions.content["hook"].value
+    assert bench.hooks.of("on_stopped") == []

@@ -95,3 +95,15 @@ async def test_a_filter_this_release_does_not_know_stops_no_other() -> None:
     await tables.subscriptions.put("b", msgspec.json.encode(row), based_on=None)
     assert list(tables.wanted.readings()) == ["app.a"]
     assert ["/filters/0/sql" in str(error) for error in tables.errors] == [True]
+
+
+async def test_a_run_whose_shadow_has_a_header_denied_since_waits_for_an_operator() -> None:
+    tables = Tables()
+    await tables.put("a")
+    await tables.put_run("r1", "a")
+    row = tables.runs.get("r1")
+    assert row is not None
+    raw = msgspec.json.decode(row.value)
+    raw["endpoint"] = {"url": "https://shadow.example.org/", "headers": {"cf-ray": "x"}}
+    await tables.runs.put("r1", msgspec.json.encode(raw), based_on=row.version)
+    assert list(tables.wanted.readings()) == ["app.a"] and tables.errors == []

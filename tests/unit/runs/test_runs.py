@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pipeline.errors import Conflict, DeclarationInvalid
-from pipeline.runs import RunNotFound, Runs, RunSettings, StampedRun, in_rows
+from pipeline.runs import RunNotFound, Runs, RunSettings, RunUnreadable, StampedRun, in_rows
 from pipeline.subscription import StoredRun
 from tests.fakes.admin import FakeAdmin, FakeOffsets
 from tests.fakes.log import MemoryLog
@@ -230,3 +230,33 @@ async def test_deleting_a_subscription_ends_its_runs_and_forgetting_drops_them(b
 def test_settings_are_checked(wrong: dict[str, Any]) -> None:
     with pytest.raises(DeclarationInvalid, match=rf"runs\.{next(iter(wrong))}"):
         RunSettings(**wrong)
+
+
+def _with_denied_header(run_id: str, **more: Any) -> bytes:
+    run = StoredRun(id=run_id, subscription="hook", kind="replay", window={"orders": {0: (0, 9)}}, **more)
+    raw = msgspec.json.decode(msgspec.json.encode(run))
+    headers = {"X-Forwarded-For": "1.2.3.4", "x-team": "a"}
+    return msgspec.json.encode(raw | {"endpoint": {"url": "https://shadow.example.org/", "headers": headers}})
+
+
+async def test_a_run_whose_shadow_has_a_header_denied_since_is_paused_and_goes_on_without() -> None:
+    bench = Bench()
+    await bench.table.put("r1", _with_denied_header("r1", note="why"), based_on=None)
+    await bench.table.put("r2", _with_denied_header("r2", state="done"), based_on=None)
+    first, second = bench.runs.get("hook", "replay", "r1").run, bench.runs.get("hook", "replay", "r2").run
+    assert first.state == "paused" and first.note.startswith("why; ") and "X-Forwarded-For" in first.note
+    assert first.endpoint is not None and first.endpoint.headers == {"x-team": "a"}
+    assert (second.state, second.note) == ("done", "")
+    resumed = await bench.runs.resume("hook", "replay", "r1")
+    assert resumed.run.state == "active" and bench.runs.get("hook", "replay", "r1").run == resumed.run
+
+
+async def test_a_row_of_a_later_release_hinders_its_own_subscription_only_and_says_so() -> None:
+    bench = Bench()
+    await bench.table.put("r1", b'{"id":"r1","subscription":"hook","kind":"split","window":{}}', based_on=None)
+    await bench.table.put("r2", b"[", based_on=None)
+    assert bench.runs.of("other", "replay") == []
+    with pytest.raises(RunUnreadable, match="r1"):
+        bench.runs.of("hook", "redrive")
+    with pytest.raises(RunUnreadable, match="r1"):
+        bench.runs.get("hook", "replay", "r1")
