@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -18,26 +17,30 @@ from pathlib import Path
 
 import msgspec
 
+from bench.broker import throwaway_kafka
 from bench.drain import OTHER_CORE, on_core, sink, stats
+from bench.figures import Figure, Report
 from bench.house import STARTED_S, House, declared, events_at, reset, until
 from bench.load import Work, fill, pace
-from pipeline.testing import local_kafka
 
 TOPIC = "catchup"
 
 
-def main(argv: list[str] | None = None) -> int:
+def report(argv: list[str] | None = None) -> Report:
     args = parsed(argv)
-    with on_core(OTHER_CORE), local_kafka() as servers, tempfile.TemporaryDirectory(prefix="bench-") as directory:
+    with on_core(OTHER_CORE), throwaway_kafka() as servers, tempfile.TemporaryDirectory(prefix="bench-") as directory:
         told = measured(House(Path(directory) / "house", servers, "catchup"), args)
-    if args.json:
-        print(json.dumps({"bench": "catchup", **told}))
-    else:
-        share = told["catchup_per_s"] / told["live_per_s"]
-        print(f"live rate {told['live_per_s']:.0f}/s; catching up {told['catchup_per_s']:.0f}/s, {share:.0%} of it")
-        print(f"the live one's p99: {told['alone_p99_ms']} ms alone, {told['beside_p99_ms']} ms beside the other")
-        print(f"the live one's rate: {told['alone_per_s']:.0f}/s alone, {told['beside_per_s']:.0f}/s beside the other")
-    return int(told["violations"] > 0)
+    beside = told["beside_per_s"] / told["alone_per_s"] * 100
+    figures = [
+        Figure(what="live rate", value=told["live_per_s"], unit="/s"),
+        Figure(what="catching up, of the live rate", value=told["catchup_per_s"] / told["live_per_s"] * 100, unit="%",
+               at_least=80),
+        Figure(what="rate of a live one beside it, of its rate alone", value=beside, unit="%", at_least=90),
+        Figure(what="p99 of the live one alone", value=told["alone_p99_ms"], unit="ms"),
+        Figure(what="p99 of the live one beside it", value=told["beside_p99_ms"], unit="ms"),
+    ]  # fmt: skip
+    faults = [f"out of order: {told['violations']:.0f}"] if told["violations"] else []
+    return Report(bench="catchup", told=told, figures=figures, faults=faults)
 
 
 def measured(house: House, args: argparse.Namespace) -> dict[str, float]:
@@ -49,7 +52,7 @@ def measured(house: House, args: argparse.Namespace) -> dict[str, float]:
         house.run("-m", "pipeline", "subs", "pause", "late")
         with house.bridge():
             backlog = Work(events=args.backlog, topic=TOPIC)
-            asyncio.run(pace(servers, Work(events=200, keys=100, topic=TOPIC, prefix="v"), 200))
+            pace(servers, Work(events=200, keys=100, topic=TOPIC, prefix="v"), 200)
             until(lambda: events_at(url + "ok/live") >= 200, STARTED_S, "the first events")
             live = phase(servers, url + "ok/live", backlog, per_s=1e9)
             steady = Work(events=args.per_s * args.seconds, keys=1000, topic=TOPIC, prefix="a")
@@ -77,7 +80,7 @@ def measured(house: House, args: argparse.Namespace) -> dict[str, float]:
 def phase(servers: str, path: str, work: Work, per_s: float) -> dict[str, float]:
     """What the endpoint saw of ``work``, appended at that rate."""
     reset(path)
-    asyncio.run(pace(servers, work, per_s))
+    pace(servers, work, per_s)
     until(lambda: events_at(path) >= work.events, 120, f"{work.events} events at {path}")
     return stats(path)
 
@@ -92,4 +95,6 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from bench.__main__ import main
+
+    sys.exit(main(["catchup", *sys.argv[1:]]))

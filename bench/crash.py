@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -20,30 +19,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.broker import throwaway_kafka
 from bench.drain import LIMIT_S, OTHER_CORE, on_core, sink, stats
+from bench.figures import Figure, Report, median_of
 from bench.house import STARTED_S, House, declared, events_at, until
 from bench.load import Work, fill
-from pipeline.testing import local_kafka
 
 IN_FLIGHT = 128
 
 
-def main(argv: list[str] | None = None) -> int:
+def report(argv: list[str] | None = None) -> Report:
     args = parsed(argv)
-    with on_core(OTHER_CORE), local_kafka() as servers, tempfile.TemporaryDirectory(prefix="bench-") as directory:
+    with on_core(OTHER_CORE), throwaway_kafka() as servers, tempfile.TemporaryDirectory(prefix="bench-") as directory:
         work = Work(events=args.events, keys=min(10_000, args.events), topic="crash")
         asyncio.run(fill(servers, work))
         told = killed(House(Path(directory) / "house", servers, "crash"), work, args.kills)
-    if args.json:
-        print(json.dumps({"bench": "crash", **told}))
-    else:
-        recovered = ", ".join(f"{seconds:.1f}" for seconds in told["recovered_s"])
-        print(
-            f"{work.events} events, kill -9 x {args.kills}: lost {told['lost']}, out of order {told['violations']}, "
-            f"twice {told['duplicates']} ({told['duplicates'] / max(args.kills, 1):.0f} a kill), lag {told['lag']}"
-        )
-        print(f"from kill to the next delivery: {recovered} s")
-    return int(bool(told["lost"] or told["violations"] or told["lag"]))
+    begun = f"of {args.events:,} events, kill -9 x {args.kills}"
+    figures = [
+        Figure(what=f"lost, {begun}", value=told["lost"], at_most=0),
+        Figure(what="out of order", value=told["violations"], at_most=0),
+        Figure(what="twice, a kill", value=told["duplicates"] / max(args.kills, 1)),
+    ]
+    if told["recovered_s"]:
+        figures.append(median_of("from kill to the next delivery", told["recovered_s"], unit="s"))
+    faults = [f"{what}: {told[what]}" for what in ("lost", "violations", "lag") if told[what]]
+    return Report(bench="crash", told=told, figures=figures, faults=faults)
 
 
 def killed(house: House, work: Work, kills: int) -> dict[str, Any]:
@@ -91,4 +91,6 @@ def parsed(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from bench.__main__ import main
+
+    sys.exit(main(["crash", *sys.argv[1:]]))

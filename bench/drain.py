@@ -125,6 +125,12 @@ def stats(url: str) -> dict[str, float]:
         return told
 
 
+def times(url: str) -> list[tuple[int, int]]:
+    """When each event was made and answered, unix nanoseconds."""
+    with urllib.request.urlopen(url + "?times", timeout=10) as response:  # noqa: S310 - the sink's own http URL
+        return [(made, answered) for made, answered in json.load(response)]
+
+
 def cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)

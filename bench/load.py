@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+from typing import NamedTuple
 
 import msgspec
+from confluent_kafka import KafkaError, Message
+from confluent_kafka import Producer as Client
 
 from pipeline.errors import PipelineError
 from pipeline.hooks import Hooks
@@ -19,15 +21,12 @@ from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.producer import Producer
 from pipeline.record import Position
 
-STEP_S = 0.005
+# Shorter waits would be busy ones: librdkafka counts in milliseconds.
+POLL_S = 0.001
+FLUSH_S = 60.0
+ROOM_S = 0.01
 # A new producer's first appends take longer than those that follow: they say no time.
 WARM_S = 1.0
-
-
-class Append(Protocol):
-    """``acked`` is called when all in-sync replicas have it."""
-
-    async def __call__(self, key: bytes, value: bytes, acked: Callable[[], None] = ..., /) -> None: ...
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,49 +42,31 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     prefix: str = "k"
 
 
-def records(work: Work, *, timed_from: float | None = None) -> Iterator[tuple[bytes, bytes]]:
-    """Key and value of each event; those made after ``timed_from`` (monotonic seconds) say when."""
+class Made(NamedTuple):
+    """One event to append; ``at_ns`` (unix) is when it says that it was made, 0 where it says nothing."""
+
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]] = ()
+    at_ns: int = 0
+
+
+def events(work: Work, *, timed_from: float | None = None) -> Iterator[Made]:
+    """Each event, made when it is asked for; those after ``timed_from`` (monotonic seconds) say when."""
     order = list(range(work.keys))
     chance = random.Random(1)
     for number in range(work.events):
         if number % work.keys == 0:
             chance.shuffle(order)
         key = b"%b%d" % (work.prefix.encode(), order[number % work.keys])
-        at = b'"at":%d,' % time.time_ns() if timed_from is not None and time.monotonic() > timed_from else b""
+        at_ns = time.time_ns() if timed_from is not None and time.monotonic() > timed_from else 0
+        at = b'"at":%d,' % at_ns if at_ns else b""
         head = b'{"key":"%b","seq":%d,%b"pad":"' % (key, number // work.keys, at)
-        yield key, head + b"x" * max(0, work.event_bytes - len(head) - 2) + b'"}'
+        yield Made(key, head + b"x" * max(0, work.event_bytes - len(head) - 2) + b'"}', (), at_ns)
 
 
 async def fill(servers: str, work: Work) -> None:
     """Make the topic where it is missing and write everything. Raises the first `PipelineError` of an append."""
-    async with _appending(servers, work) as append:
-        for key, value in records(work):
-            await append(key, value)
-
-
-async def pace(servers: str, work: Work, per_s: float) -> list[float]:
-    """`fill` at a steady rate, each event saying when it was made. Returns how long each of those took to be
-    acknowledged, in milliseconds.
-    """
-    acked_ms: list[float] = []
-    async with _appending(servers, work) as append:
-        began = time.monotonic()
-        source = records(work, timed_from=began + WARM_S)
-        for number in range(work.events):
-            while number >= (time.monotonic() - began) * per_s:  # noqa: ASYNC110 - it is the clock that is waited for
-                await asyncio.sleep(STEP_S)
-            at = time.monotonic()
-            await append(*next(source), partial(_note, acked_ms if at > began + WARM_S else [], at))
-    return acked_ms
-
-
-def _note(taken_ms: list[float], began_at: float) -> None:
-    taken_ms.append((time.monotonic() - began_at) * 1000)
-
-
-@asynccontextmanager
-async def _appending(servers: str, work: Work) -> AsyncIterator[Append]:
-    """How to append to the work's topic; at the end everything is acknowledged, or the first failure raised."""
     settings = KafkaSettings(bootstrap_servers=servers, client_id="bench")
     admin, producer = Admin(settings), Producer(settings, Hooks())
     if work.topic not in await admin.describe([work.topic]):
@@ -93,18 +74,74 @@ async def _appending(servers: str, work: Work) -> AsyncIterator[Append]:
     await producer.start()
     failed: list[PipelineError] = []
 
-    async def append(key: bytes, value: bytes, acked: Callable[[], None] = lambda: None) -> None:
-        def done(result: Position | PipelineError) -> None:
-            if isinstance(result, PipelineError):
-                failed.append(result)
-            else:
-                acked()
+    def done(result: Position | PipelineError) -> None:
+        if isinstance(result, PipelineError):
+            failed.append(result)
 
+    for key, value, _, _ in events(work):
         while not producer.append_soon(work.topic, key=key, value=value, done=done):  # noqa: ASYNC110 - no event for room
-            await asyncio.sleep(0.01)
-
-    yield append
-    await producer.stop(60.0)
+            await asyncio.sleep(ROOM_S)
+    await producer.stop(FLUSH_S)
     admin.close()
     if failed:
         raise failed[0]
+
+
+def pace(servers: str, work: Work, per_s: float) -> dict[int, int]:
+    """Append to the work's topic, which exists, at a steady rate; events say when they were made. See `append_at`."""
+    return append_at(servers, work.topic, events(work, timed_from=time.monotonic() + WARM_S), per_s)
+
+
+def append_at(servers: str, topic: str, made: Iterable[Made], per_s: float) -> dict[int, int]:
+    """Append ``made`` at a steady rate, each at once. Returns when (unix nanoseconds) each that says when it was made
+    was acknowledged by all in-sync replicas, by that time. Raises RuntimeError when an append fails.
+
+    The plain client with nothing of ours around it, and no collection of garbage meanwhile: what it takes is Kafka's.
+    """
+    client = Client(
+        {
+            "bootstrap.servers": servers,
+            "acks": "all",
+            "enable.idempotence": True,
+            "partitioner": "murmur2_random",
+            "linger.ms": 0,
+        }
+    )
+    acked: dict[int, int] = {}
+    failed: list[KafkaError] = []
+    gc.disable()
+    try:
+        source = iter(made)
+        # The first waits for the broker's metadata: those after it would come in a burst.
+        for first in islice(source, 1):
+            _produce(client, topic, first, acked, failed)
+        client.flush(FLUSH_S)
+        began = time.monotonic()
+        for number in count():
+            while (left_s := began + number / per_s - time.monotonic()) > 0:
+                client.poll(max(left_s, POLL_S))
+            if (one := next(source, None)) is None:
+                break
+            _produce(client, topic, one, acked, failed)
+        unsent = client.flush(FLUSH_S)
+    finally:
+        gc.enable()
+    if failed or unsent:
+        raise RuntimeError(f"{unsent} appends unanswered, {len(failed)} failed: {failed[:1]}")
+    return acked
+
+
+def _produce(client: Client, topic: str, one: Made, acked: dict[int, int], failed: list[KafkaError]) -> None:
+    def told(error: KafkaError | None, _message: Message) -> None:
+        if error is not None:
+            failed.append(error)
+        elif one.at_ns:
+            acked[one.at_ns] = time.time_ns()
+
+    while True:
+        try:
+            client.produce(topic, key=one.key, value=one.value, headers=list(one.headers), on_delivery=told)
+        except BufferError:
+            client.poll(ROOM_S)
+        else:
+            return

@@ -11,18 +11,21 @@ The first step of a path says how the endpoint behaves, so one process plays man
 
 Bodies begin ``{"key":"k17","seq":3,``: per key the sequence numbers must come 0, 1, 2, … A number seen before is a
 duplicate, any other unexpected one an order violation. ``"at":`` (unix nanoseconds) right behind makes latencies known.
-GET answers a path's counts as JSON, and with ``?reset`` counts from zero again.
+GET answers a path's counts as JSON, and with ``?reset`` counts from zero again; with ``?times`` it answers when each
+event that says when it was made was answered, as pairs of unix nanoseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 import struct
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import cast
 
 import uvloop
@@ -31,14 +34,15 @@ OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 DOWN = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 LENGTH = b"content-length:"
 HUGE_BYTES = 100_000_000
+HUGE_PART = bytes(65_536)
 DRIP_S = 1.0
 ODD = frozenset((b"1", b"3", b"5", b"7", b"9"))
-LATENCIES_MAX = 1_000_000
+TIMES_MAX = 1_000_000
 
 
 class Counts:
     """What came to one path: ``events`` without duplicates, ``good`` those of even keys. Times are
-    monotonic seconds, latencies milliseconds.
+    monotonic seconds; ``made_answered_ns`` unix nanoseconds.
     """
 
     def __init__(self) -> None:
@@ -49,14 +53,14 @@ class Counts:
         """Count from zero again; what is expected of each key stays."""
         self.events = self.duplicates = self.violations = self.unsigned = self.requests = self.good = 0
         self.first_at = self.last_at = self.last_good_at = 0.0
-        self.latencies_ms: list[float] = []
+        self.made_answered_ns: list[tuple[int, int]] = []
 
     def note(self, key: bytes, seq: int, at_ns: int = 0) -> None:
         """It was answered 2xx just now."""
         self.last_at = time.monotonic()
         self.first_at = self.first_at or self.last_at
-        if at_ns and len(self.latencies_ms) < LATENCIES_MAX:
-            self.latencies_ms.append((time.time_ns() - at_ns) / 1e6)
+        if at_ns and len(self.made_answered_ns) < TIMES_MAX:
+            self.made_answered_ns.append((at_ns, time.time_ns()))
         expected = self.next_of.get(key, 0)
         if seq < expected:
             self.duplicates += 1
@@ -69,7 +73,7 @@ class Counts:
         self.next_of[key] = seq + 1
 
     def told(self) -> bytes:
-        latencies = sorted(self.latencies_ms)
+        latencies = sorted((answered - made) / 1e6 for made, answered in self.made_answered_ns)
         return json.dumps(
             {
                 "requests": self.requests,
@@ -86,7 +90,7 @@ class Counts:
         ).encode()
 
 
-def quantile(ascending: list[float], share: float) -> float:
+def quantile(ascending: Sequence[float], share: float) -> float:
     """0 where there is nothing."""
     return ascending[min(int(len(ascending) * share), len(ascending) - 1)] if ascending else 0.0
 
@@ -96,6 +100,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, paths: dict[bytes, Counts]) -> None:
         self._paths, self._rest = paths, b""
+        self._flows, self._left_bytes = True, 0
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -108,9 +113,10 @@ class Connection(asyncio.Protocol):
             path = head.split(b" ", 2)[1]
             if head.startswith(b"get "):
                 path, _, query = path.partition(b"?")
-                told = self._paths[path].told()
+                counts = self._paths[path]
+                told = json.dumps(counts.made_answered_ns).encode() if query == b"times" else counts.told()
                 if query == b"reset":
-                    self._paths[path].reset()
+                    counts.reset()
                 self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
                 data = data[end + 4 :]
                 continue
@@ -155,7 +161,18 @@ class Connection(asyncio.Protocol):
 
     def huge(self) -> None:
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % HUGE_BYTES)
-        self._transport.write(bytes(HUGE_BYTES))
+        self._left_bytes = HUGE_BYTES
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        self._flows = False
+
+    def resume_writing(self) -> None:
+        """No faster than it is read: what lies ready to be sent would cost the bench more than its reader."""
+        self._flows = True
+        while self._flows and self._left_bytes > 0 and not self._transport.is_closing():
+            self._left_bytes -= len(HUGE_PART)
+            self._transport.write(HUGE_PART)
 
 
 ENDLESS = {
@@ -188,4 +205,6 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    # Counts are kept until the end: looking for garbage among them would be taken for somebody's latency.
+    gc.disable()
     uvloop.run(serve())

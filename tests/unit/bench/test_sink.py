@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from bench.load import Work, records
+from bench.load import Work, events
 from bench.sink import Counts, key_and_seq
 
 
@@ -37,7 +37,7 @@ def test_the_body_says_key_and_number() -> None:
 
 def test_the_work_is_what_the_sink_expects_to_see() -> None:
     work = Work(events=50, event_bytes=200, keys=20)
-    made = list(records(work))
-    assert told(*(key_and_seq(value) for _, value in made))["violations"] == 0
-    assert {len(value) for _, value in made} == {200}
-    assert set(Counter(key for key, _ in made).values()) == {2, 3}
+    made = list(events(work))
+    assert told(*(key_and_seq(one.value) for one in made))["violations"] == 0
+    assert {len(one.value) for one in made} == {200}
+    assert set(Counter(one.key for one in made).values()) == {2, 3}
