@@ -10,7 +10,7 @@ import msgspec
 class Attempt(msgspec.Struct, omit_defaults=True, gc=False):
     """What became of one attempt. ``status`` is 0 when no status line came, ``at`` unix milliseconds when it ended.
 
-    ``id`` is the webhook id; ``event`` the CloudEvents id where the record's headers have one. ``run`` is there only
+    ``id`` is the webhook id; ``event`` the CloudEvents id of a record that is an event. ``run`` is there only
     for replays and redrives, ``error`` (one line) only for failures.
     """
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from pipeline.delivery.verdict import Verdict
 from pipeline.push.attempt import Attempt, encode_attempts
 from pipeline.push.clock import SYSTEM_CLOCK, Clock
+from pipeline.push.facts import structured_id
 from pipeline.record import Record
 
 TABLE = "attempts"
@@ -59,11 +60,12 @@ class AttemptWriter:
         """Attempt number ``attempt`` on ``record`` ended just now."""
         topic, partition, offset = record.topic, record.partition, record.offset
         prefix = self._prefixes.get(topic) or self._prefixes.setdefault(topic, self._id_prefix(topic))
-        event = ""
         for name, value in record.headers:
             if name == "ce_id":
                 event = value.decode("utf-8", "replace") if value else ""
                 break
+        else:
+            event = structured_id(record)
         lines = self._lines
         lines.append(
             Attempt(

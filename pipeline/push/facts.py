@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.errors import InputError
 from pipeline.event import Event
 from pipeline.filters import NOTHING, Key, parse_data, text_at
 from pipeline.format.headers import CONTENT_TYPE, KAFKA_PREFIX, event_from_kafka
@@ -75,6 +76,17 @@ class RecordFacts:
 def _is_structured(record: Record) -> bool:
     stated = record.header(CONTENT_TYPE)
     return stated is not None and mode_of(stated.decode("latin-1")) != "binary"
+
+
+def structured_id(record: Record) -> str:
+    """The CloudEvents id of a record in structured mode; empty for any other, and for one that cannot be read."""
+    stated = record.header(CONTENT_TYPE)
+    if stated is None or record.value is None or mode_of(stated.decode("latin-1")) != "structured":
+        return ""
+    try:
+        return _event_of(record, "/", "unknown").id
+    except InputError:
+        return ""
 
 
 def attributes_of(record: Record, default_source: str, default_type: str) -> Mapping[str, str]:

@@ -138,3 +138,23 @@ def test_records_of_one_line_are_read_and_lines_that_are_none_left_out() -> None
     assert (line.offset, line.event, line.run) == (1, "", None)
     assert [one.offset for one in read_attempts(old + b"\nnonsense\n{}\n" + old)] == [1, 1]
     assert list(read_attempts(None)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "content_type", "event"),
+    [
+        (b'{"specversion":"1.0","id":"e-7","source":"/s","type":"t"}', b"application/cloudevents+json", "e-7"),
+        (b'{"specversion":"1.0","id":"e-7"', b"application/cloudevents+json", ""),
+        (b"[]", b"application/cloudevents-batch+json", ""),
+        (b'{"id":"e-7"}', b"application/json", ""),
+        (None, b"application/cloudevents+json", ""),
+    ],
+)
+def test_an_event_in_structured_mode_is_named_by_its_id_too(
+    value: bytes | None, content_type: bytes, event: str
+) -> None:
+    written = Written()
+    told = writer(written)
+    told.write(Record("orders", 0, 5, 0, None, value, (("content-type", content_type),)), 1, 204, DELIVERED, 0.01)
+    told.flush()
+    assert [line.event for line in written.lines] == [event]
