@@ -29,11 +29,13 @@ class Got:
 class Sink:
     """Use as an async context manager; ``url`` is where it listens on loopback.
 
-    ``answer`` maps a request to (status, seconds to wait first); it may be replaced at any time.
+    ``answer`` maps a request to (status, seconds to wait first), ``loses`` says whose reply is lost, its connection
+    reset; both may be replaced at any time.
     """
 
     def __init__(self, answer: Callable[[Got], tuple[int, float]] = lambda _: (204, 0.0)) -> None:
         self.answer = answer
+        self.loses: Callable[[Got], bool] = lambda _: False
         self.got: list[Got] = []
         self.acked: list[Got] = []
         self._acked_seqs: dict[str, set[int]] = defaultdict(set)
@@ -126,5 +128,7 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, got: Got, status: int) -> None:
         self._sink.answered(got, status)
-        if not self._transport.is_closing():
+        if self._sink.loses(got):
+            self._transport.abort()
+        elif not self._transport.is_closing():
             self._transport.write(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status)
