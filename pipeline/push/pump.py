@@ -36,6 +36,8 @@ from pipeline.webhook.bundle import EventRenderer
 LEASE_LOOK_S = 0.2
 # Attempts a run begins in one turn of the loop: 5 ms of work.
 SENDS_MAX = 256
+# So many of them before this worker asks again whether it may act: asking for each would cost every delivery.
+SENDS_UNASKED = 8
 
 
 class Pump:
@@ -140,15 +142,18 @@ class Pump:
     # -- attempts ----------------------------------------------------------------------------------------------------
 
     def _send_all(self, lanes: list[Lane]) -> None:
-        """`SENDS_MAX` of them now, the others in the next turns, so that other runs have theirs between."""
-        if not self._unsent and len(lanes) <= SENDS_MAX:
-            for lane in lanes:
-                self._send(lane)
-            return
-        self._unsent.extend(lanes)
-        for _ in range(min(len(self._unsent), SENDS_MAX)):
-            lane = self._unsent.popleft()
-            if lane.part.live:
+        """`SENDS_MAX` of them now, the others in the next turns, so that other runs have theirs between. A process that
+        was frozen in the middle of them notices within `SENDS_UNASKED`, and the others wait until it may act again.
+        """
+        if self._unsent or len(lanes) > SENDS_MAX:
+            self._unsent.extend(lanes)
+            begun = [self._unsent.popleft() for _ in range(min(len(self._unsent), SENDS_MAX))]
+            lanes = [lane for lane in begun if lane.part.live]
+        for first in range(0, len(lanes), SENDS_UNASKED):
+            if first and not self._may_act(self._clock.monotonic()):
+                self._unsent.extendleft(reversed(lanes[first:]))
+                break
+            for lane in lanes[first : first + SENDS_UNASKED]:
                 self._send(lane)
         if self._unsent:
             self.turns.wake()

@@ -11,6 +11,7 @@ import pytest
 from msgspec import structs
 
 from pipeline.embedded import EmbeddedCluster
+from pipeline.push.pump import SENDS_UNASKED
 from pipeline.verify import Committed, Line, Received, Sent, Verified, check
 from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, OUTAGE, Scene, staged
 
@@ -35,10 +36,12 @@ async def test_worker_kill_9(scene: Scene, judged: Judge) -> None:
 
 
 async def test_worker_frozen_past_its_session(scene: Scene, judged: Judge) -> None:
-    """SIGSTOP; another worker delivers the rest; SIGCONT. What the frozen one was about to send leaves all the same."""
+    """SIGSTOP; another worker delivers the rest; SIGCONT. What the frozen one was about to send leaves all the same:
+    as many as it begins without asking whether it may.
+    """
     with scene.bridge() as frozen:
         await scene.under_load()
-        scene.tell("SIGSTOP", KILL + IN_FLIGHT, again_max=IN_FLIGHT)
+        scene.tell("SIGSTOP", KILL + IN_FLIGHT, again_max=SENDS_UNASKED)
         frozen.send_signal(signal.SIGSTOP)
         with scene.bridge():
             await scene.settled()

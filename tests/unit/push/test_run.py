@@ -14,7 +14,7 @@ from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import BrokerUnavailable
 from pipeline.push.core_settings import core_settings
 from pipeline.push.parts import BridgeSettings
-from pipeline.push.pump import SENDS_MAX
+from pipeline.push.pump import SENDS_MAX, SENDS_UNASKED
 from pipeline.push.run import Run
 from pipeline.record import Record
 from pipeline.subscription import StoredRun
@@ -114,6 +114,30 @@ async def test_a_turn_begins_a_bounded_number_of_attempts_and_the_next_turns_the
         began.append(len(bench.sender.sent) - before)
     assert max(began) == SENDS_MAX
     assert [record.offset for record, _ in bench.sender.sent] == list(range(2 * SENDS_MAX + 1))
+    await run.close()
+
+
+async def test_who_was_frozen_in_the_middle_of_a_turn_begins_few_more() -> None:
+    bench = Bench()
+    for number in range(40):
+        bench.append(b"x", key=b"%d" % number)
+    send = bench.sender.send
+
+    def frozen_while_sending(record: Record, *more: Any) -> None:
+        send(record, *more)
+        bench.may_act = bench.may_act and len(bench.sender.sent) != 11
+
+    bench.sender.send = frozen_while_sending  # type: ignore[method-assign, assignment]
+    run = bench.begin(in_flight_max=4096)
+    await eventually(lambda: bool(bench.sender.sent))
+    began = len(bench.sender.sent)
+    assert 11 < began <= 11 + SENDS_UNASKED
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(bench.sender.sent) == began
+    bench.may_act = True
+    await eventually(lambda: len(bench.sender.sent) == 40)
+    assert [record.offset for record, _ in bench.sender.sent] == list(range(40)), "each once, in order"
     await run.close()
 
 
