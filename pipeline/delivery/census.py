@@ -21,6 +21,6 @@ def census_of(core: Core) -> Census:
     rooms = (queues.retries, queues.patient, queues.bury_retries)
     return Census(
         in_flight=len(limiter.in_flight) + len(limiter.slow),
-        waiting=len(queues.ready) + len(queues.buries) + sum(len(room._heap) for room in rooms),
+        waiting=len(queues.ready) + queues.buries.count + sum(len(room._heap) for room in rooms),
         held=sum(len(part.held) for part in core._parts.values()),
     )

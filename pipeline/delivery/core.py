@@ -8,7 +8,7 @@ Rules, each checked by the state machine in ``tests/property``:
    out are never given to the core);
 4. after `Core.revoke` nothing is counted any more, whatever arrives;
 5. attempts under way never exceed ``in_flight_max + slow_max``, dead-letter appends ``buries_max``; payload bytes
-   exceed ``held_bytes_max`` by one batch and what those under way read again, at most;
+   exceed ``held_bytes_max`` by one batch, the heads under way read again and, behind heads, a quarter, at most;
 6. once failures stop, everything received is settled.
 
 Times are monotonic seconds, ``draw`` a random number in [0, 1). Not thread-safe: one event loop owns it.
@@ -25,9 +25,7 @@ from pipeline.delivery.dead_ends import DeadEnds
 from pipeline.delivery.lanes import (
     BURYING,
     FETCHING,
-    IN_FLIGHT,
     PROVEN,
-    READY,
     SUSPECT,
     Held,
     Lane,
@@ -43,6 +41,10 @@ from pipeline.delivery.verdict import Sign, Verdict
 from pipeline.delivery.waiting import NEVER
 from pipeline.delivery.watermark import Watermark
 from pipeline.record import Record
+
+# What is read again behind a head may take one part in so many of ``held_bytes_max`` beyond it: what is read on would
+# otherwise leave it no room, and what failed would go one by one for as long as there is a backlog.
+REREAD_SHARE = 4
 
 
 class Core:
@@ -162,18 +164,23 @@ class Core:
                     lanes[key] = lane
                 part.hold(lane.head_bytes)
                 self._dead_ends.begin_head(lane)
-            elif lane.state is READY or lane.state is IN_FLIGHT:
-                part.hold(payload_bytes(record))
-                lane.push(record)
             else:
-                lane.push(record.offset)
+                lane.push(record)
         watermark.advance(next_offset)
 
-    def payload(self, lane: Lane, record: Record) -> None:
-        """The head's payload, read again from the log (its lane had kept the offset only). Another's is ignored."""
+    def behind(self, lane: Lane) -> list[int]:
+        """The positions behind the head of ``lane`` (one of `Actions.fetches`) to be read again with it, in order."""
+        return self._queues.read_with(lane) if lane.part.live else []
+
+    def payload(self, lane: Lane, record: Record, behind: Iterable[Record] = ()) -> None:
+        """The head's payload, read again from the log (its lane had kept the offset only). Another's is ignored.
+        ``behind``: those of `behind` in order, up to the first that was not found; kept as far as there is room.
+        """
         if lane.part.live and lane.head == record.offset:
             lane.head, lane.head_bytes = record, payload_bytes(record)
             lane.part.hold(lane.head_bytes)
+            held_max = self._settings.held_bytes_max
+            lane.put_back(behind, held_max + held_max // REREAD_SHARE - self._held.total)
             if lane.state is FETCHING:
                 self._queues.has_payload(lane)
 
@@ -194,7 +201,7 @@ class Core:
             # What hangs has taken every place it may: what nobody knows to be better waits as positions, and those
             # that deliver are read on.
             queues.forget_payloads_of_new()
-        buries = queues.take_buries(self._settings.buries_max - self._burying) if queues.buries else []
+        buries = queues.take_buries(self._settings.buries_max - self._burying) if queues.buries.count else []
         self._burying += len(buries)
         gone, self._gone_told = self.gone and not self._gone_told, self.gone
         holds, self._dead_ends.holds = [lane for lane in self._dead_ends.holds if lane.part.live], []

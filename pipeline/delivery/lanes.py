@@ -13,13 +13,14 @@
     BURYING --append failed--> BURY_WAITING --due--> BURYING
 
 A lane that waits or hangs keeps positions, not payloads: records give way to their offsets. Before its turn comes it is
-FETCHING, so that what is read again takes no slot of what is to be sent.
+FETCHING, so that what is read again takes no slot of what is to be sent. Behind the head payloads come first, then
+positions: what stands behind a position is read again after it anyway.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -156,10 +157,16 @@ class Lane:
         head = self.head
         return head if isinstance(head, int) else head.offset
 
-    def push(self, item: Record | int) -> None:
-        if self.queue is None:
-            self.queue = deque()
-        self.queue.append(item)
+    def push(self, record: Record) -> None:
+        """``record`` joins the lane, with its payload while the lane is being sent and all ahead of it is in memory."""
+        queue = self.queue
+        if queue is None:
+            queue = self.queue = deque()
+        if (self.state is READY or self.state is IN_FLIGHT) and not (queue and isinstance(queue[-1], int)):
+            self.part.hold(payload_bytes(record))
+            queue.append(record)
+        else:
+            queue.append(record.offset)
 
     def next_head(self) -> bool:
         """Step to the next event of the key; False when there is none and the lane ends."""
@@ -187,10 +194,40 @@ class Lane:
         self.head, self.head_bytes = self.offset, 0
 
     def forget_followers(self) -> None:
-        """`forget_payloads` of what stands behind the head."""
-        if self.queue:
-            self.part.hold(-sum(map(payload_bytes, self.queue)))
-            self.queue = deque(item if isinstance(item, int) else item.offset for item in self.queue)
+        """`forget_payloads` of what stands behind the head; costs what is in memory, not what stands in line."""
+        queue, positions = self.queue, list[int]()
+        while queue and not isinstance(item := queue[0], int):
+            self.part.hold(-payload_bytes(item))
+            positions.append(item.offset)
+            queue.popleft()
+        if queue is not None:
+            queue.extendleft(reversed(positions))
+
+    def positions_behind(self, count_max: int) -> list[int]:
+        """Up to ``count_max`` positions right behind the head that may be read again with it: of events that never
+        failed, since those that did are tried with few others or none.
+        """
+        found: list[int] = []
+        for item in self.queue or ():
+            if len(found) >= count_max or not isinstance(item, int) or item in self.part.attempts:
+                break
+            found.append(item)
+        return found
+
+    def put_back(self, records: Iterable[Record], bytes_max: int) -> None:
+        """The payloads of the positions right behind the head, in order: up to the first that is not the next one,
+        until ``bytes_max`` are reached.
+        """
+        queue, restored = self.queue, list[Record]()
+        for record in records:
+            if not queue or queue[0] != record.offset or bytes_max <= 0:
+                break
+            queue.popleft()
+            restored.append(record)
+            bytes_max -= payload_bytes(record)
+            self.part.hold(payload_bytes(record))
+        if queue is not None:
+            queue.extendleft(reversed(restored))
 
 
 def payload_bytes(item: Record | int) -> int:

@@ -6,8 +6,6 @@ not lost by that, because the watermark knows it as unfinished.
 
 from __future__ import annotations
 
-from collections import deque
-
 from pipeline.delivery.fetches import Fetches
 from pipeline.delivery.lanes import (
     BURY_WAITING,
@@ -23,7 +21,7 @@ from pipeline.delivery.lanes import (
     LaneState,
     Part,
 )
-from pipeline.delivery.ready import Ready
+from pipeline.delivery.ready import Line, Ready
 from pipeline.delivery.waiting import NEVER, WaitingRoom
 
 # Lanes that come due together join their lines so many at a time, so that no turn of the loop gets long.
@@ -36,8 +34,8 @@ class Queues:
     ``retries`` wait by our own schedule and may be woken early as probes; ``patient`` lanes wait as long as the
     endpoint asked, never less; ``bury_retries`` wait for another try at the dead-letter topic. ``next_due`` is when
     `wake` has something to do, at the soonest. Lanes that kept their positions only are read again
-    first: those that just delivered (``rereads``) are not held up by those nobody knows to be better
-    (``other_rereads``); of each ``fetches_max`` at a time, and with 0 they are sent as they are.
+    first: those that just delivered (``rereads``), with what stands behind them, are not held up by those nobody knows
+    to be better (``other_rereads``); of each ``fetches_max`` at a time, and with 0 they are sent as they are.
     """
 
     __slots__ = (
@@ -54,9 +52,11 @@ class Queues:
 
     def __init__(self, fetches_max: int = 0) -> None:
         self._fetches_max = fetches_max
-        self.rereads, self.other_rereads = Fetches(fetches_max), Fetches(fetches_max)
+        self.rereads = Fetches(fetches_max, behind=True)
+        # What failed may fail again, and then what stands behind it was read for nothing.
+        self.other_rereads = Fetches(fetches_max, behind=False)
         self.ready = Ready()
-        self.buries: deque[Lane] = deque()
+        self.buries = Line()
         self.retries = WaitingRoom()
         self.patient = WaitingRoom()
         self.bury_retries = WaitingRoom()
@@ -158,9 +158,13 @@ class Queues:
         self._begun(lanes)
         return lanes
 
+    def read_with(self, lane: Lane) -> list[int]:
+        """The positions behind the head of ``lane`` that are to be read with it."""
+        return lane.positions_behind(self.rereads.fetching.get(lane, 1) - 1)
+
     def take_fetches(self) -> list[Lane]:
         """Lanes whose payloads are to be read again now."""
-        if not self.rereads.line and not self.other_rereads.line:
+        if not self.rereads.line.count and not self.other_rereads.line.count:
             return []
         return self.rereads.take() + self.other_rereads.take()
 
@@ -170,7 +174,7 @@ class Queues:
 
     def take_buries(self, count: int) -> list[Lane]:
         """Up to ``count`` lanes off the front, whose dead-letter appends are outstanding now."""
-        taken = _take(self.buries, count)
+        taken = self.buries.take(count)
         for lane in taken:
             lane.part.in_flight += 1
             lane.part.burying += 1
@@ -181,7 +185,7 @@ class Queues:
         self.ready.drop(part)
         self.rereads.drop(part)
         self.other_rereads.drop(part)
-        self.buries = deque(lane for lane in self.buries if lane.part is not part)
+        self.buries.drop(part)
         for room in (self.retries, self.patient, self.bury_retries):
             room.drop(part)
 
@@ -196,11 +200,3 @@ def _begun(lane: Lane, state: LaneState) -> Lane:
     lane.state = state
     lane.part.in_flight += 1
     return lane
-
-
-def _take(lanes: deque[Lane], count: int) -> list[Lane]:
-    if len(lanes) > count:
-        return [lanes.popleft() for _ in range(count)]
-    taken = list(lanes)
-    lanes.clear()
-    return taken

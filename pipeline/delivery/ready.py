@@ -24,6 +24,9 @@ class Line:
         self._turns: deque[Part] = deque()
         self.count = 0
 
+    def __len__(self) -> int:
+        return self.count
+
     def __iter__(self) -> Iterator[Lane]:
         return chain.from_iterable(self._lanes.values())
 

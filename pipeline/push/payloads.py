@@ -57,16 +57,37 @@ class Payloads:
         """
         if not isinstance(lane.head, int):
             return lane.head
-        place, offset = place_of(lane), lane.offset
-        record = await self._view.fetch(*place, offset)
+        place, offset, positions = place_of(lane), lane.offset, self._core.behind(lane)
+        behind: list[Record] = []
+        if positions:
+            record, behind = await self._read_together(place, offset, positions)
+        else:
+            record = await self._view.fetch(*place, offset)
         if not lane.part.live:
             return None
         if record is None:
             self._reports.gap(place, offset, offset + 1)
             self._core.vanished(lane, self._clock.monotonic())
             return None
-        self._core.payload(lane, record)
+        self._core.payload(lane, record, behind)
         return record
+
+    async def _read_together(self, place: Place, offset: int, behind: list[int]) -> tuple[Record | None, list[Record]]:
+        """The record at ``offset``, and those at ``behind`` up to the first that is gone or could not be read: that one
+        will be a head, and fail then. The view reads what is wanted in one turn in one go.
+        """
+        wanted = (self._view.fetch(*place, at) for at in (offset, *behind))
+        head, *others = await asyncio.gather(*wanted, return_exceptions=True)
+        if isinstance(head, BaseException):
+            raise head
+        found: list[Record] = []
+        for other in others:
+            if other is None or isinstance(other, PipelineError):
+                break
+            if isinstance(other, BaseException):
+                raise other
+            found.append(other)
+        return head, found
 
 
 def place_of(lane: Lane) -> Place:

@@ -283,7 +283,7 @@ FAULTS = (
         "held bytes leak",
         "held bytes are what is held",
         "lanes.py",
-        "            self.part.hold(-sum(map(payload_bytes, self.queue)))\n",
+        "            self.part.hold(-payload_bytes(item))\n",
         "",
     ),
     Fault(
@@ -377,6 +377,34 @@ FAULTS = (
         "dead_ends.py",
         "            self.holds.append(lane)\n",
         "",
+    ),
+    Fault(
+        "what waited behind a failure goes one by one",
+        "batches are whole again after a failure",
+        "fetches.py",
+        "self.fetching[lane] = 1 + len(lane.positions_behind(each))",
+        "self.fetching[lane] = 1",
+    ),
+    Fault(
+        "a payload stands behind a position",
+        "what failed is read again in batches",
+        "lanes.py",
+        " and not (queue and isinstance(queue[-1], int)):",
+        ":",
+    ),
+    Fault(
+        "a payload that is missing is passed over",
+        "order within a key",
+        "lanes.py",
+        "if not queue or queue[0] != record.offset or bytes_max <= 0:",
+        "if not queue or bytes_max <= 0:",
+    ),
+    Fault(
+        "what is read again has no bound",
+        "held bytes are bounded",
+        "core.py",
+        "held_max + held_max // REREAD_SHARE - self._held.total)",
+        "10**9)",
     ),
     Fault(
         "a batch settles its head only",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 # Column of the table -> what is run for it.
 SUITES = {
     "unit": ("tests/unit/delivery",),
-    "machine": ("tests/property/test_delivery_machine.py",),
+    "machine": ("tests/property/test_delivery_machine.py", "tests/property/test_recovery.py"),
     "property": ("tests/property/test_ackmap.py", "tests/property/test_pointer.py", "tests/property/test_watermark.py"),
 }
 # The property tests of values import these and nothing else of the core.

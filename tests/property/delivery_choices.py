@@ -76,5 +76,5 @@ SETTINGS = st.builds(
     held_bytes_max=st.sampled_from([40, 1_000]),
     positions_max=st.sampled_from([5, 1_000]),
     buries_max=st.integers(1, 2),
-    fetches_max=st.integers(0, 2),
+    fetches_max=st.sampled_from([0, 1, 2, 5]),
 )

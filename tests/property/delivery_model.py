@@ -179,8 +179,13 @@ class Model:
         """The payload was read for a lane that waited for it in no slot; or could not be."""
         left = self._end(lane)
         if well:
-            self.core.payload(lane, left.tenure.unsettled[left.offset])
-            assert lane.head is left.tenure.unsettled[left.offset]
+            unsettled, positions = left.tenure.unsettled, self.core.behind(lane)
+            mine = [at for at, other in unsettled.items() if self.lane_key(other) == lane.key and at > left.offset]
+            assert positions == mine[: len(positions)], "not the next of its key"
+            assert not any(at in left.tenure.attempts for at in positions)
+            # Now and then the last of them was not found.
+            self.core.payload(lane, unsettled[left.offset], [unsettled[at] for at in positions[: 1 + left.offset % 3]])
+            assert lane.head is unsettled[left.offset]
         else:
             self.core.unread(lane, self.now)
             assert isinstance(lane.head, int)

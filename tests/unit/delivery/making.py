@@ -33,5 +33,4 @@ def lane(of: Part, *offsets: int, key: bytes | None = b"k") -> Lane:
     of.hold(made.head_bytes)
     for offset in behind:
         made.push(record(offset, key))
-        of.hold(made.head_bytes)
     return made

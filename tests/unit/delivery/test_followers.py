@@ -31,6 +31,30 @@ def test_followers_end_where_the_payload_is_not_in_memory() -> None:
     assert run.followers(lane, 9, 10_000) == []
 
 
+def test_what_stands_behind_a_head_that_delivered_is_read_again_with_the_next() -> None:
+    run = core(*map(record, range(5)), fetches_max=3)
+    run.failed(send_one(run), FAILED, 0.0, 0.0)
+    (lane,) = run.actions(100.0).fetches
+    assert run.behind(lane) == [], "it may fail again"
+    run.payload(lane, record(0))
+    run.succeeded(send_one(run, 100.0), 100.1)
+    (lane,) = run.actions(100.1).fetches
+    assert run.behind(lane) == [2, 3]
+    run.payload(lane, record(1), [record(2), record(3)])
+    assert send_one(run, 100.1) is lane
+    assert run.followers(lane, 9, 10_000) == [record(2), record(3)]
+    assert run.held_bytes == 3 * payload_bytes(record(0))
+
+
+def test_of_a_partition_that_is_gone_nothing_is_read_again() -> None:
+    run = core(*map(record, range(3)), fetches_max=3)
+    run.failed(send_one(run), FAILED, 0.0, 0.0)
+    (lane,) = run.actions(100.0).fetches
+    run.revoke(0)
+    run.payload(lane, record(0), [record(1)])
+    assert (run.behind(lane), run.held_bytes) == ([], 0)
+
+
 def test_an_event_that_failed_under_an_earlier_owner_is_nobodys_follower() -> None:
     run = core()
     run.revoke(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.delivery.lanes import Held, Lane, payload_bytes, reason_of
+from pipeline.delivery.lanes import Held, Lane, LaneState, payload_bytes, reason_of
 from pipeline.delivery.verdict import Verdict
 from pipeline.record import Record
 from tests.unit.delivery.making import FAILED, REJECTED, lane, part, record
@@ -103,11 +103,54 @@ def test_forgetting_twice_frees_once() -> None:
 def test_the_next_head_holds_what_its_record_holds() -> None:
     each = lane(part(), 1)
     each.push(record(2, size=100))
-    each.push(3)
+    each.state = LaneState.WAITING
+    each.push(record(3))
     each.next_head()
     assert each.head_bytes == payload_bytes(record(2, size=100))
     each.next_head()
     assert each.head_bytes == 0
+
+
+def test_what_comes_behind_a_position_is_a_position() -> None:
+    here = part()
+    each = lane(here, 1, 2)
+    each.forget_followers()
+    each.push(record(3))
+    assert (list(each.queue or ()), here.held_bytes) == ([2, 3], each.head_bytes)
+
+
+def test_payloads_are_put_back_in_order_up_to_one_that_is_missing() -> None:
+    here = part()
+    each = lane(here, 1, 2, 3, 4)
+    each.forget_payloads()
+    each.put_back([record(2), record(4)], 10_000)
+    assert list(each.queue or ()) == [record(2), 3, 4]
+    assert here.held_bytes == payload_bytes(record(2))
+
+
+def test_payloads_are_put_back_until_there_is_no_room() -> None:
+    each = lane(part(), 1, 2, 3, 4)
+    each.forget_payloads()
+    each.put_back([record(2), record(3), record(4)], payload_bytes(record(2)) + 1)
+    assert list(each.queue or ()) == [record(2), record(3), 4]
+
+
+def test_what_failed_before_is_not_read_with_others() -> None:
+    here = part()
+    each = lane(here, 1, 2, 3, 4)
+    each.forget_payloads()
+    here.attempts[3] = (1, 0.0)
+    assert (each.positions_behind(9), each.positions_behind(0)) == ([2], [])
+
+
+def test_forgetting_again_does_not_look_through_all_that_waits() -> None:
+    each = lane(part(), *range(5))
+    each.forget_payloads()
+    each.put_back([record(1)], 10_000)
+    waiting = each.queue
+    each.forget_followers()
+    assert each.queue is waiting, "not made anew"
+    assert list(waiting or ()) == [1, 2, 3, 4]
 
 
 def test_the_reason_is_the_last_verdicts() -> None:

@@ -60,7 +60,7 @@ def test_what_stands_behind_a_hanging_attempt_leaves_memory() -> None:
     run = Run(lanes=1)
     run.pace.begin(0.0)
     run.lanes[0].push(record(9))
-    run.part.hold(payload_bytes(record(9)))
+    assert run.part.held_bytes == 2 * payload_bytes(record(0))
     run.pace.set_slow_aside(1.0)
     assert list(run.lanes[0].queue or ()) == [9]
     assert run.part.held_bytes == payload_bytes(record(0))

@@ -228,7 +228,7 @@ def test_a_partition_that_is_dropped_is_read_again_no_more() -> None:
     taken = queues.take_fetches()
     ready(queues, waiting(here, 1))
     queues.drop(here)
-    assert (queues.other_rereads.fetching, list(queues.other_rereads.line)) == ({taken[1]}, [])
+    assert (queues.other_rereads.fetching, list(queues.other_rereads.line)) == ({taken[1]: 1}, [])
 
 
 def test_lanes_that_just_delivered_are_read_again_beside_all_others() -> None:
@@ -237,6 +237,49 @@ def test_lanes_that_just_delivered_are_read_again_beside_all_others() -> None:
     proven.standing = PROVEN
     ready(queues, *others, proven)
     assert queues.take_fetches() == [proven, others[0]]
+
+
+def test_the_room_that_heads_leave_is_shared_out_among_what_stands_behind_lanes_that_deliver() -> None:
+    queues, here = Queues(fetches_max=8), part()
+    lanes = [lane(here, *range(first, first + 9)) for first in (0, 10)]
+    for each in lanes:
+        each.standing = PROVEN
+        each.forget_payloads()
+    ready(queues, *lanes)
+    assert queues.take_fetches() == lanes
+    assert [queues.read_with(each) for each in lanes] == [[1, 2, 3], [11, 12, 13]]
+    queues.has_no_payload(lanes[0])
+    assert queues.read_with(lanes[0]) == []
+
+
+def test_behind_lanes_nobody_knows_to_be_better_nothing_is_read() -> None:
+    queues, here = Queues(fetches_max=8), part()
+    each = lane(here, 0, 1, 2)
+    each.forget_payloads()
+    ready(queues, each)
+    assert (queues.take_fetches(), queues.read_with(each)) == ([each], [])
+
+
+def test_heads_are_read_before_what_stands_behind_any() -> None:
+    queues, here = Queues(fetches_max=2), part()
+    lanes = [lane(here, first, first + 1) for first in (0, 2, 4)]
+    for each in lanes:
+        each.standing = PROVEN
+        each.forget_payloads()
+    ready(queues, *lanes)
+    assert queues.take_fetches() == lanes[:2]
+    assert [queues.read_with(each) for each in lanes] == [[], [], []]
+
+
+def test_partitions_take_turns_in_being_read_again_and_in_burying() -> None:
+    queues, hot, other = Queues(fetches_max=2), part(0), part(1)
+    lanes = [waiting(hot, offset) for offset in range(5)]
+    late = waiting(other, 0)
+    ready(queues, *lanes, late)
+    assert queues.take_fetches() == [lanes[0], late]
+    for each in (*lanes, late):
+        queues.bury(each)
+    assert queues.take_buries(2) == [lanes[0], late]
 
 
 def test_a_probe_is_a_lane_never_tried_where_there_is_one() -> None:

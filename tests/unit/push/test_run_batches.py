@@ -21,7 +21,7 @@ from tests.fakes.bridge import OK, FakeBridge, eventually, reading_of, row_of
 T0, T1 = ("t", 0), ("t", 1)
 NEVER_MS = 10_000
 WHEN = "2026-11-20T22:00:00Z"
-REFUSED, TOO_LARGE = Reply(422, None, 0.02), Reply(413, None, 0.02)
+REFUSED, TOO_LARGE, FAILED = Reply(422, None, 0.02), Reply(413, None, 0.02), Reply(429, None, 0.02)
 
 
 class Bench(FakeBridge):
@@ -226,3 +226,26 @@ def test_lingering_is_not_taken_for_an_endpoint_that_hangs() -> None:
     assert core_settings(reading_of(row_of()), settings).limiter.slow_after_s == 1.0
     batched = reading_of(row_of(format="batch", batch={"linger_ms": 2500}))
     assert core_settings(batched, settings).limiter.slow_after_s == 3.5
+
+
+async def test_what_waited_behind_a_failure_goes_in_batches_again() -> None:
+    bench = Bench()
+    bench.add(*range(20))
+    run = bench.begin(ordering="partition", batch={"max_events": 10})
+    await bench.answer(FAILED)
+    await eventually(lambda: len(bench.requests) == 2, "its second try")
+    await bench.answer(OK, OK, OK)
+    await eventually(lambda: run.core.settled == 20)
+    assert bench.requests[1:] == [[0], list(range(1, 11)), list(range(11, 20))]
+
+
+async def test_what_cannot_be_read_with_a_head_is_a_head_in_its_turn() -> None:
+    bench = Bench()
+    bench.add(*range(6))
+    run = bench.begin(ordering="partition")
+    await bench.answer(FAILED)
+    del bench.log.topics["t"].partitions[0].records[3]
+    await bench.answer(OK, OK, OK)
+    await eventually(lambda: run.core.settled == 6)
+    assert bench.requests[1:] == [[0], [1, 2], [4, 5]]
+    assert bench.hooks.of("on_gap") == [("t", 0, 3, 4)]
