@@ -68,6 +68,15 @@ def name_of(group: str, place: tuple[str, int], key: bytes | None) -> str:
     return f"{group}/{place[0]}/{place[1]}/{text}"
 
 
+def place_of_row(name: str) -> tuple[str, int] | None:
+    """The topic and partition of the row ``name``; None for a name that is none."""
+    try:
+        _, topic, partition, _ = name.split("/")
+        return topic, int(partition)
+    except ValueError:
+        return None
+
+
 def read_row(name: str, value: bytes) -> ParkedKey | None:
     """The parked key of a row; None for one that is not readable as such."""
     try:

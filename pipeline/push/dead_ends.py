@@ -73,6 +73,19 @@ class DeadEnds:
         self._reports.released(place, key)
         return True
 
+    async def take_back(self, name: str, version: int) -> None:
+        """Delete a row that the last owner of its partition wrote too late: here the key goes on, and would stand still
+        with the next owner.
+        """
+        while (place := self._parked.is_strange(name)) is not None and place in self._core.partitions:
+            try:
+                await self._parked.take_back(name, version)
+            except PipelineError as error:
+                self._reports.failed(error)
+                await asyncio.sleep(REMEMBER_AGAIN_S)
+            else:
+                return
+
     async def _remember(self, lane: Lane, policy: Policy, reason: str) -> None:
         try:
             await self._parked.remember(place_of(lane), lane.key, policy=policy, reason=reason, offset=lane.offset)

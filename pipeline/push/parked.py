@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from pipeline.delivery.schedule import spent
 from pipeline.errors import PayloadTooLarge, VersionConflict
 from pipeline.faces import Table
-from pipeline.parking import KEY_BYTES_MAX, ParkedKey, Policy, name_of, parked_keys
+from pipeline.parking import KEY_BYTES_MAX, ParkedKey, Policy, name_of, parked_keys, place_of_row
 from pipeline.push.clock import Clock
 from pipeline.push.reading import Place, Reading
 from pipeline.subscription import RetryPolicy
@@ -85,6 +86,18 @@ class Parked:
     def released(self, name: str) -> tuple[Place, bytes | None] | None:
         """Whose row ``name`` was, which is gone; None: nobody's here."""
         return self._known.pop(name, None)
+
+    def is_strange(self, name: str) -> Place | None:
+        """The partition of the row ``name`` if it is of this run's but none that it knows; else None."""
+        found = place_of_row(name)
+        return None if found is None or name in self._known else found
+
+    async def take_back(self, name: str, version: int) -> None:
+        """Delete the row ``name``, unless it was written again, or became one of this run's. Raises `LogError`."""
+        if name in self._known:
+            return
+        with suppress(VersionConflict):  # what somebody else wrote since stands
+            await self._table.put(name, None, based_on=version)
 
     def forget(self, place: Place) -> None:
         """``place`` is not this worker's any more."""

@@ -36,7 +36,7 @@ class Run:
     def __init__(
         self, reading: Reading, sender: Delivers, parts: WorkerParts, settings: BridgeSettings, owner: Owner
     ) -> None:
-        self.reading, self._clock = reading, parts.clock
+        self.reading, self._clock, self._owner = reading, parts.clock, owner
         self.core = Core(core_settings(reading, settings))
         self.reports = Reports(reading, parts, settings)
         self._parked = Parked(parts.parked, reading, parts.clock)
@@ -96,6 +96,12 @@ class Run:
         """The parked table's row ``name`` is gone: if it was a key of ours, it goes on."""
         if self._dead_ends.release(name):
             self.pump.turns.wake()
+
+    def parked_elsewhere(self, name: str, version: int) -> None:
+        """The parked table's row ``name`` was written; if not by this run, it was too late."""
+        place = self._parked.is_strange(name)
+        if place in self.core.partitions and self._owner.may_act(self._clock.monotonic()):
+            self.pump.turns.spawn(self._dead_ends.take_back(name, version))
 
     async def drain(self, places: list[Place], drain_s: float) -> None:
         """Begin nothing more for ``places`` and wait up to ``drain_s`` for what is in flight."""

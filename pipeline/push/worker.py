@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from pipeline.errors import BrokerUnavailable, LogError, PipelineError
+from pipeline.faces import StoredRow
 from pipeline.kafka.membership import Membership, MembershipSettings
 from pipeline.names import state_topic_of
 from pipeline.push import attempts, audit
@@ -293,11 +294,15 @@ class Worker:
             prefix = self._id_prefixes[topic_id] = id_prefix(topic_id)
         return prefix
 
-    def _parked_changed(self, name: str, row: object) -> None:
+    def _parked_changed(self, name: str, row: StoredRow | None) -> None:
         """A row of the parked table that goes releases its key, wherever it is delivered."""
         keeper = self._keepers.get(name.partition("/")[0])
-        if row is None and keeper is not None:
+        if keeper is None:
+            return
+        if row is None:
             keeper.run.released(name)
+        else:
+            keeper.run.parked_elsewhere(name, row.version)
 
     # -- runs that end or cannot go on -------------------------------------------------------------------------------
 

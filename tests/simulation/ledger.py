@@ -12,14 +12,15 @@ from pipeline.deadletter import unwrap
 from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.pointer import Pointer, read_pointer
 from pipeline.kafka.offsets import Committed
-from pipeline.parking import name_of
+from pipeline.parking import name_of, read_row
 from pipeline.record import Record
 from tests.simulation.broker import Broker, Place
-from tests.simulation.world import Violation, World
+from tests.simulation.world import EPOCH, Violation, World
 
 At = tuple[Place, int]
 NOTHING = AckMap()
 CLAIM_S_MAX = 4.0
+TAKEN_BACK_S_MAX = 20.0
 
 
 class Ledger:
@@ -34,6 +35,7 @@ class Ledger:
         self.settled: set[At] = set()
         self.ever: set[At] = set()
         self.excused: set[At] = set()
+        self.attempted: set[At] = set()
         self.taken: set[At] = set()
         self.exposed: set[At] = set()
         self.unknown: set[At] = set()
@@ -54,8 +56,10 @@ class Ledger:
         at = ((record.topic, record.partition), record.offset)
         self._check_order(at, record, f"{who} attempted")
         if awaited and record.key is not None and self.ordering == "key":
-            row = self.broker.parked.get(name_of(self.group, at[0], record.key))
-            if row is not None:
+            row = self.broker.parked.get(name := name_of(self.group, at[0], record.key))
+            waits = None if row is None else read_row(name, row.value)
+            # One written by the last owner just after it let go is taken back.
+            if waits is not None and EPOCH + self.world.now - waits.at_ms / 1000 > TAKEN_BACK_S_MAX:
                 raise Violation(f"{self.group}: {who} attempted {at} although its key waits for an operator")
         if not taken:
             return
@@ -80,6 +84,9 @@ class Ledger:
         self._check_order(at, original, "buried")
         self.buried_count += 1
         self._settle(at)
+
+    def owes(self, at: At) -> bool:
+        return at[1] in self.records[at[0]] and not self._is_done(at)
 
     def gap(self, place: Place, first: int, until: int) -> None:
         """Offsets that were gone are told."""

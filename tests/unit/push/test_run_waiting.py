@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Reply
+from pipeline.kafka.replay_rule import Row
+from pipeline.parking import ParkedKey
 from pipeline.push.run import Run
 from tests.fakes.bridge import OK, FakeBridge, eventually, reading_of, row_of
 
@@ -19,7 +22,14 @@ class Bench(FakeBridge):
 
     def begin(self, offset: int = 0, *, attempts: dict[int, tuple[int, int]] | None = None, **declared: Any) -> Run:
         run = self.run(reading_of(row_of(**ONCE, **declared)))
-        self.parked.watchers = [lambda name, row: run.released(name) if row is None else None]
+
+        def changed(name: str, row: Row | None) -> None:
+            if row is None:
+                run.released(name)
+            else:
+                run.parked_elsewhere(name, row.version)
+
+        self.parked.watchers = [changed]
         run.begin(T0, Pointer(epoch=1, owner="w1", offset=offset, attempts=attempts or {}))
         return run
 
@@ -122,3 +132,26 @@ async def test_a_key_that_no_row_can_hold_is_buried_all_the_same() -> None:
     await bench.answer(FAILED)
     await eventually(lambda: run.core.commit_of(T0).offset == 1)
     assert len(bench.hooks.of("on_consumer_error")) == 1
+
+
+LATE = ParkedKey(group="app.hook", topic="t", partition=0, key=b"k", policy="park", reason="exhausted")
+
+
+async def test_a_row_that_the_last_owner_wrote_too_late_is_taken_back() -> None:
+    bench = Bench()
+    bench.begin(on_dead_letter="park")
+    await bench.parked.put(LATE.name, LATE.value(), based_on=None)
+    await eventually(lambda: not bench.parked.content, "the row gone")
+    bench.append(b"0")
+    await bench.answer(OK)
+    assert "released" not in bench.told.whats(), "it never waited here"
+
+
+async def test_a_worker_whose_lease_ran_out_takes_no_row_back() -> None:
+    bench = Bench()
+    bench.begin(on_dead_letter="park")
+    bench.may_act = False
+    await bench.parked.put(LATE.name, LATE.value(), based_on=None)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert list(bench.parked.content) == [LATE.name]
