@@ -37,16 +37,38 @@ class Broker:
         return self.log.topics[name]
 
     def part(self, place: Place) -> MemoryPartition:
-        return self.topic(place[0]).partitions[place[1]]
+        """Raises `TopicNotFound`."""
+        parts = self.topic(place[0]).partitions
+        if place[1] >= len(parts):
+            raise TopicNotFound(f"{place[0]}/{place[1]}")
+        return parts[place[1]]
+
+    def delete_topic(self, name: str) -> None:
+        """With it go the offsets that groups have committed for it, as Kafka's coordinators see to."""
+        topic = self.log.topics.pop(name)
+        for known in self.committed.values():
+            for place in [place for place in known if place[0] == name]:
+                del known[place]
+        for part in topic.partitions:
+            part.wake()
+
+    def truncate(self, place: Place, to: int) -> None:
+        """A replica that lacked what lay from ``to`` on leads now: those offsets are given out once more."""
+        part = self.part(place)
+        part.records = [record for record in part.records if record.offset < to]
+        part.end = to
+        part.wake()
 
     def commit(self, who: str, group: str, offsets: Mapping[Place, tuple[int, str | None]]) -> None:
         known = self.committed.setdefault(group, {})
+        for place in offsets:
+            self.part(place)
         for place, (offset, metadata) in offsets.items():
             before, known[place] = known.get(place), Committed(offset, metadata)
             self.on_commit(who, group, place, before, known[place])
 
     def append(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, partition: int) -> Position:
-        if partition >= len(self.log.topics[topic].partitions):
+        if partition >= len(self.topic(topic).partitions):
             raise BrokerUnavailable(f"{topic} has no partition {partition}")
         position = self.log.append(topic, value, key=key, headers=headers, partition=partition)
         record = self.log.topics[topic].partitions[position.partition].records[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from pipeline.errors import TopicNotFound
 from pipeline.kafka.admin import TopicState
 from pipeline.kafka.offsets import Committed
 from pipeline.kafka.table import Row
@@ -129,28 +128,6 @@ class SimAdmin:
 
         found: dict[Place, int] = await self._process.ask("list offsets", find)
         return found
-
-
-class SimCatalog:
-    """Asks each time, and remembers ids as the real one does."""
-
-    def __init__(self, admin: SimAdmin) -> None:
-        self._admin = admin
-        self._known: dict[str, TopicState] = {}
-
-    async def get(self, topic: str) -> TopicState:
-        found = (await self._admin.describe([topic])).get(topic)
-        if found is None:
-            raise TopicNotFound(topic)
-        self._known[topic] = found
-        return found
-
-    def id_of(self, topic: str) -> str | None:
-        known = self._known.get(topic)
-        return known.topic_id if known else None
-
-    def forget(self, topic: str) -> None:
-        self._known.pop(topic, None)
 
 
 class SimTable:

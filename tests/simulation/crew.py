@@ -10,6 +10,7 @@ import msgspec
 from pipeline.errors import PipelineError
 from pipeline.guard import Guard
 from pipeline.hooks import Hooks
+from pipeline.kafka.catalog import Catalog
 from pipeline.kafka.client import KafkaSettings
 from pipeline.push.delivers import Delivers
 from pipeline.push.parts import BridgeSettings, WorkerParts
@@ -92,7 +93,7 @@ class Crew:
         fakes: dict[str, Any] = {
             "view": SimView(process, self._broker),
             "offsets": offsets,
-            "catalog": clients.SimCatalog(admin),
+            "catalog": Catalog(admin, clock=process.monotonic),
             "admin": admin,
             "producer": clients.SimProducer(process, self._broker),
             "journal": clients.SimJournal(),

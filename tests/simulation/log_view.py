@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable
 
-from pipeline.errors import PipelineError, PositionBeyondEnd
+from pipeline.errors import PipelineError, PositionBeyondEnd, TopicNotFound
 from pipeline.kafka.reading.feed import Gap, Slice
 from pipeline.record import Record
 from tests.fakes.log import MemoryPartition
@@ -13,6 +13,7 @@ from tests.simulation.broker import Broker, Place
 from tests.simulation.world import Process
 
 FETCH_RECORDS_MAX = 20
+DOUBT_S = 3.0
 
 
 class SimFeed:
@@ -23,6 +24,7 @@ class SimFeed:
         self._fetched: Slice | PipelineError | None = None
         self._fetching = self.closed = False
         self._end: int | None = None
+        self._doubted_at: float | None = None
 
     def take(self, records_max: int) -> Slice | None:
         assert not self.closed, "a closed feed was read"
@@ -62,13 +64,28 @@ class SimFeed:
         if process.cut or world.broker_down:
             world.at(0.5, self._arrive)
             return
-        part = self._view.broker.part(self._place)
+        try:
+            part = self._view.broker.part(self._place)
+        except TopicNotFound as error:
+            self._doubt(error)
+            return
+        self._doubted_at = None
         found = self._read(part)
         if found is None:
             self._end = part.end
             part.watchers.append(self._arrive)
         else:
             world.at(world.latency(), process.tell, self._came_back, found, part.end)
+
+    def _doubt(self, error: TopicNotFound) -> None:
+        """A topic is gone when it has been for a while."""
+        process, world = self._view.process, self._view.process.world
+        if self._doubted_at is None:
+            self._doubted_at = world.now
+        if world.now - self._doubted_at < DOUBT_S:
+            world.at(0.5, self._arrive)
+        else:
+            world.at(world.latency(), process.tell, self._came_back, error, self.position)
 
     def _read(self, part: MemoryPartition) -> Slice | PipelineError | None:
         at = self.position

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 PARTITIONS_MAX = 4
 TROUBLE_S = 30.0
+# Of the rough worlds, those in which offsets may come to mean something else.
+ERAS_SHARE = 0.25
 
 
 class Nemesis:
@@ -46,9 +48,12 @@ class Nemesis:
             self.topic_grows,
         ]
         self._deeds = mild + hard if rough else mild
+        if rough and self._chance.random() < ERAS_SHARE:
+            self._deeds += 3 * [self._chance.choice([self.topic_is_made_again, self.log_is_truncated])]
 
     def strike(self) -> None:
-        self._chance.choice(self._deeds)()
+        if TOPIC in self._town.broker.log.topics:
+            self._chance.choice(self._deeds)()
 
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
@@ -135,6 +140,27 @@ class Nemesis:
         part.records = [record for record in part.records if record.offset not in going]
         for ledger in self._town.ledgers:
             ledger.excused |= {((TOPIC, partition), offset) for offset in going}
+
+    def log_is_truncated(self) -> None:
+        """An unclean leader election; until the new leader has settled nobody appends there."""
+        partition = self._town.some_partition()
+        part = self._town.broker.part((TOPIC, partition))
+        if self._town.is_open(partition):
+            to = self._chance.randint(part.start, part.end)
+            self._say(f"the log of {TOPIC}/{partition} ends at {to}, no more at {part.end}")
+            self._town.operators.eras.truncate((TOPIC, partition), to)
+            self._town.closed.add(partition)
+            self._later(0.1, 12.0, lambda: self._town.closed.discard(partition))
+
+    def topic_is_made_again(self) -> None:
+        partitions = len(self._town.broker.topic(TOPIC).partitions)
+        self._say(f"{TOPIC} is deleted")
+        self._town.operators.eras.delete()
+        self._later(0.1, 8.0, lambda: self._make_again(partitions))
+
+    def _make_again(self, partitions: int) -> None:
+        self._say(f"{TOPIC} is made again")
+        self._town.broker.log.create(TOPIC, partitions)
 
     def topic_grows(self) -> None:
         if len(self._town.broker.log.topics[TOPIC].partitions) < PARTITIONS_MAX:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from pipeline.record import Record
 from pipeline.subscription import StoredSubscription, subscription_from
 from tests.simulation.broker import TOPIC, Broker, Place, drive
 from tests.simulation.endpoint import Arrival, Endpoint
+from tests.simulation.eras import Eras
 from tests.simulation.ledger import Ledger
 from tests.simulation.world import Violation
 
@@ -32,6 +33,7 @@ class Operators:
         *,
         on_arrival: Callable[[Arrival], None],
         on_known: Callable[[str, Sequence[Record]], None],
+        ledgers: Callable[[], Iterable[Ledger]],
     ) -> None:
         self._broker, self._world, self._chance = broker, broker.world, broker.world.chance
         self._on_arrival, self._on_known = on_arrival, on_known
@@ -39,6 +41,7 @@ class Operators:
         self.shadow = self._endpoint("shadow")
         self.ledgers: dict[str, Ledger] = {}
         self.filters: dict[str, Any] = {}
+        self.eras = Eras(broker, ledgers)
 
     def subscribe(self, name: str) -> None:
         group, latest = group_of("app", name), self._chance.random() < 0.3
@@ -89,7 +92,10 @@ class Operators:
 
     def _owe(self, name: str, record: Record) -> None:
         if is_wanted(self.filters[name], record):
+            place = record.topic, record.partition
             self.ledgers[name].appended(record)
+            if record.offset < self.eras.overrun.get(place, 0):
+                self.ledgers[name].excused.add((place, record.offset))
 
     def set_state(self, name: str, state: str) -> None:
         row = self._broker.subscriptions.get(name)
@@ -109,7 +115,9 @@ class Operators:
         for name, row in self._broker.subscriptions.rows().items():
             stored = row_of(row.value)
             if stored.state == "blocked" and not stored.reason.startswith("pointer-missing"):
-                raise Violation(f"{name} is blocked: {stored.reason}")
+                if not self.eras.excuses(stored.reason, self.ledgers[name].group):
+                    raise Violation(f"{name} is blocked: {stored.reason}")
+                self._begin_again(name)
             if stored.state != "active":
                 self._give_pointers(name)
                 self.set_state(name, "active")
@@ -128,6 +136,16 @@ class Operators:
                 self._say(f"{name}: {TOPIC}/{number} begins at {part.start}")
                 self.reset(name, (TOPIC, number), part.start)
 
+    def _begin_again(self, name: str) -> None:
+        """Where the topic was made again, at its beginning; where the log's end went back, there."""
+        ledger = self.ledgers[name]
+        for number, part in enumerate(self._broker.log.topics[TOPIC].partitions):
+            place = TOPIC, number
+            if place in self.eras.unstarted.get(ledger.group, ()):
+                self.reset(name, place, part.start)
+            elif place in self.eras.overrun:
+                self.reset(name, place, self.eras.truncated[place])
+
     def reset(self, name: str, place: Place, to: int) -> None:
         """With a tool that knows nothing of us; done again until a worker has taken it."""
         ledger = self.ledgers[name]
@@ -135,6 +153,7 @@ class Operators:
             return
         ledger.resets[place] = to
         ledger.dirty.add(place)
+        self.eras.started(ledger.group, place)
         # Some tools leave the metadata as it was.
         self._reset_again(name, place, keeps_metadata=self._chance.random() < 0.3)
 

@@ -12,6 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.faces import TopicFacts
 from pipeline.guard import Guard
 from pipeline.kafka.admin import TopicState
+from pipeline.kafka.catalog import Catalog
 from pipeline.push.facts import RecordFacts
 from pipeline.push.parts import BridgeSettings
 from pipeline.push.reading import Reading
@@ -46,9 +47,8 @@ class SideRuns:
         self._redriven: set[At] = set()
         admin: Any = clients.SimAdmin(process, broker)
         offsets: Any = clients.SimOffsets(process, broker)
-        catalogue: Any = clients.SimCatalog(clients.SimAdmin(process, broker))
+        catalogue = Catalog(admin, clock=process.monotonic)
         table: Any = clients.SimTable(process, broker.runs)
-        parked: Any = clients.SimTable(process, broker.parked)
         view: Any = SimView(process, broker)
         self._runs = Runs(
             table,
@@ -57,7 +57,6 @@ class SideRuns:
             namespace=NAMESPACE,
             now_ms=lambda: int(process.wall() * 1000),
             random_hex=lambda: f"{self._chance.getrandbits(32):08x}",
-            parked=parked,
         )
         self._replays = Replays(
             self._runs,
@@ -83,7 +82,8 @@ class SideRuns:
 
     def act(self) -> None:
         """Begin one, or turn one that there is."""
-        self._chance.choice([self.replay, self.replay, self.redrive, self.redrive, self.turn_one, self.turn_one])()
+        if TOPIC in self._broker.log.topics:
+            self._chance.choice([self.replay, self.replay, self.redrive, self.redrive, self.turn_one, self.turn_one])()
 
     def replay(self) -> None:
         name, place = self._some_subscription(), self._chance.randrange(len(self._broker.log.topics[TOPIC].partitions))
@@ -161,7 +161,8 @@ class SideRuns:
             ledger.run = run
 
     def _opened(self, reading: Reading, run: StoredRun) -> SideLedger:
-        here = [record for place in places_of(run) for record in self._broker.part(place).records]
+        places = [place for place in places_of(run) if place[0] in self._broker.log.topics]
+        here = [record for place in places for record in self._broker.part(place).records]
         filters = () if reading.redrives else (*reading.spec.filters, *run.filters)
         wanted = [record for record in here if run.takes(*record.position) and is_wanted(filters, record)]
         kind = RedriveLedger if reading.redrives else SideLedger

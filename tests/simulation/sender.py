@@ -36,6 +36,8 @@ class SimSender:
         self._may_act, self._id_prefix = may_act, id_prefix
         self._open: dict[int, tuple[object, Callable[[], object]]] = {}
         self._number = 0
+        # Taken, but with others behind that are still on their way: nobody was told yet.
+        self._untold: dict[int, list[Record]] = {}
 
     def send(
         self,
@@ -66,12 +68,18 @@ class SimSender:
             if entry is not None:
                 entry[1]()
                 if isinstance(outcome, Reply) and outcome.status < 300:
-                    self._endpoint.on_known(self._reading.group, records)
+                    self._untold.setdefault(id(arg), []).extend(records)
                 done(arg, outcome)
+                self._tell(arg)
 
         timer = self._process.loop.call_later(TIMEOUT_S, finish, Fault(FaultKind.TIMEOUT, "no answer", TIMEOUT_S))
         self._open[number] = (arg, timer.cancel)
         world.at(world.latency(), arrive)
+
+    def _tell(self, arg: object) -> None:
+        """A batch is in flight until the last request that is made of it has ended."""
+        if all(open_arg is not arg for open_arg, _ in self._open.values()):
+            self._endpoint.on_known(self._reading.group, self._untold.pop(id(arg), []))
 
     def _run(self) -> str:
         return "" if self._reading.run_id is None else f" for {self._reading.group}"
@@ -97,8 +105,10 @@ class SimSender:
             if open_arg is arg:
                 cancel()
                 del self._open[number]
+        self._untold.pop(id(arg), None)
 
     async def close(self) -> None:
         for _, cancel in self._open.values():
             cancel()
         self._open.clear()
+        self._untold.clear()

@@ -31,9 +31,14 @@ class SideLedger(Ledger):
             self.records[record.topic, record.partition][record.offset] = record
 
     def appended(self, record: Record) -> None:
-        """Its window is frozen: what comes later is no part of it."""
+        """Its window is frozen; what lies in it now, under an offset that was given out again, it may deliver."""
+        if self.run.takes(*record.position):
+            self.records[record.topic, record.partition][record.offset] = record
+            self.excused.add(((record.topic, record.partition), record.offset))
 
     def arrived(self, who: str, record: Record, taken: bool, awaited: bool) -> None:
+        if self.is_over:
+            return  # cancelled; what its workers do until they hear of it may be done again
         at = self.place_of(record)
         if at[1] not in self.records[at[0]]:
             raise Violation(f"{self.group}: {who} attempted {at}, which is no part of it")

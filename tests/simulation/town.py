@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from pipeline.deadletter import unwrap
 from pipeline.kafka.offsets import Committed
 from pipeline.names import dead_letter_topic_of
 from pipeline.push.parts import BridgeSettings
@@ -15,6 +14,7 @@ from pipeline.push.reading import Reading
 from pipeline.record import Headers, Record
 from tests.fakes.log import MemoryPartition
 from tests.simulation.broker import TOPIC, Broker, Place
+from tests.simulation.burials import Burials
 from tests.simulation.crew import Crew
 from tests.simulation.endpoint import Arrival, Endpoint
 from tests.simulation.group import Group
@@ -51,9 +51,14 @@ class Town:
             self.broker.log.create(name)
         self.broker.on_commit, self.broker.on_append = self._committed, self._appended
         self.group = Group(self.world, self.broker.log, self._expelled)
-        self.operators = Operators(self.broker, on_arrival=self._arrived, on_known=self._known)
+        self.operators = Operators(
+            self.broker, on_arrival=self._arrived, on_known=self._known, ledgers=lambda: self.ledgers
+        )
         self.runs = SideRuns(self.broker, self.operators)
+        self._burials = Burials(self.broker, self.runs, self.operators.eras)
         self._events = 0
+        # Partitions whose leader takes nothing.
+        self.closed: set[int] = set()
         self._rough = self.chance.random() < 0.8
         self._nemesis = Nemesis(self, rough=self._rough)
         settings = BridgeSettings(
@@ -141,7 +146,11 @@ class Town:
 
     def _produce(self) -> None:
         """A few events, now and then with offsets that hold no record."""
+        if TOPIC not in self.broker.log.topics:
+            return
         partition = self.some_partition()
+        if not self.is_open(partition):
+            return
         for _ in range(self.chance.randint(1, 5)):
             self._events += 1
             value = b"event %d" % self._events
@@ -157,6 +166,10 @@ class Town:
     def some_partition(self) -> int:
         return self.chance.randrange(len(self.broker.log.topics[TOPIC].partitions))
 
+    def is_open(self, partition: int) -> bool:
+        """Whether somebody may append there."""
+        return partition not in self.closed
+
     def add_partition(self) -> None:
         self.broker.log.topics[TOPIC].partitions.append(MemoryPartition())
 
@@ -164,15 +177,28 @@ class Town:
 
     def _arrived(self, arrival: Arrival) -> None:
         """Of a request that was not taken only the first event of each key tells of order: the others are with it."""
-        ledger, first = self._ledger_of(arrival.group), set()
+        ledger, lanes = self._ledger_of(arrival.group), set()
         for webhook_id, record in arrival.events:
-            published, own_id = self.broker.published[record.value]
-            if (record, webhook_id) != (published, own_id):
-                raise Violation(f"{arrival.group}: {arrival.who} sent {own_id} as {webhook_id}: {record}")
+            if not self._is_owed(ledger, record, webhook_id):
+                continue
+            ledger.attempted.add(((record.topic, record.partition), record.offset))
             lane = lane_of(record, ledger.ordering)
-            if arrival.taken or lane is None or lane not in first:
-                first.add(lane)
+            if arrival.taken or lane is None or lane not in lanes:
+                lanes.add(lane)
                 ledger.arrived(arrival.who, record, arrival.taken, arrival.awaited)
+
+    def _is_owed(self, ledger: Ledger, record: Record, webhook_id: str) -> bool:
+        """Whether the ledger knows of the event, which must be as it was published."""
+        (published, own_id), eras = self.broker.published[record.value], self.operators.eras
+        # A dead letter does not say of which topic of that name it is: made again, it gives the event another id.
+        is_moved = isinstance(ledger, RedriveLedger) and eras.is_lost(record.value)
+        if record != published or (webhook_id != own_id and not is_moved):
+            raise Violation(f"{ledger.group}: {own_id} was sent as {webhook_id}: {record}")
+        if isinstance(ledger, RedriveLedger):
+            return True
+        if not eras.is_lost(record.value) and (record.topic, record.partition) in eras.unstarted.get(ledger.group, ()):
+            raise Violation(f"{ledger.group}: {record} is of another topic, and nobody said where to start")
+        return not eras.is_lost(record.value)
 
     def _known(self, group: str, records: Sequence[Record]) -> None:
         for record in records:
@@ -186,37 +212,18 @@ class Town:
     def _appended(self, topic: str, record: Record) -> None:
         if topic == TOPIC:
             self.operators.appended(record)
+            for ledger in self.runs.ledgers.values():
+                ledger.appended(record)
         elif topic == AUDIT:
             self._audited(orjson.loads(record.value or b""))
-        for ledger in self.operators.ledgers.values():
-            if topic == dead_letter_topic_of(ledger.group):
-                self.world.note("dead letters", f"of {ledger.group}: {record.key!r} {record.value!r}")
-                self._buried(ledger, record)
-
-    def _buried(self, live: Ledger, record: Record) -> None:
-        """A dead letter does not tell which run it is of, but for redrives; where several owe the event it is taken to
-        be of all of them.
-        """
-        letter = unwrap(record)
-        own = [one for one in self.runs.ledgers.values() if one.run.subscription == live.group.removeprefix("app.")]
-        if letter.redrives:
-            for redrive in own:
-                if isinstance(redrive, RedriveLedger) and not redrive.is_over:
-                    redrive.letter_settled(letter.record)
-            return
-        place = letter.origin.topic, letter.origin.partition
-        replays = [one for one in own if not isinstance(one, RedriveLedger) and one.run.endpoint is None]
-        owing = [one for one in (live, *replays) if (place, letter.origin.offset) in one.owed()]
-        if len(owing) > 1:
-            for ledger in owing:
-                ledger.settled.add((place, letter.origin.offset))
-                ledger.ever.add((place, letter.origin.offset))
-        else:
-            (owing or [live])[0].buried(record)
+        for live in self.operators.ledgers.values():
+            if topic == dead_letter_topic_of(live.group):
+                self.world.note("dead letters", f"of {live.group}: {record.key!r} {record.value!r}")
+                self._burials.tell(live, record)
 
     def _audited(self, line: dict[str, Any]) -> None:
         self.world.note("audit", " ".join(f"{name}={fact}" for name, fact in line.items() if name != "at"))
-        for ledger in self.ledgers:
+        for ledger in self.ledgers if TOPIC in self.broker.log.topics else ():
             if line["what"] == "gap" and line["name"] == ledger.group:
                 ledger.gap((line["topic"], line["partition"]), line["first"], line["until"])
 

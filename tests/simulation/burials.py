@@ -1,0 +1,50 @@
+"""Whose a dead letter is: live delivery and replays of a subscription bury in one topic, and no letter tells which."""
+
+from __future__ import annotations
+
+from pipeline.deadletter import DeadLetter, unwrap
+from pipeline.record import Record
+from tests.simulation.broker import Broker, Place
+from tests.simulation.eras import Eras
+from tests.simulation.ledger import Ledger
+from tests.simulation.runs import SideRuns
+from tests.simulation.side_ledger import RedriveLedger, SideLedger
+
+
+class Burials:
+    """Tells ledgers of dead letters. Of a redrive are those that count as redriven; of others those are told that owe
+    the event and have attempted it, or have parked keys where it lies.
+    """
+
+    def __init__(self, broker: Broker, runs: SideRuns, eras: Eras) -> None:
+        self._runs, self._eras = runs, eras
+        self._parked: set[str] = set()
+        broker.parked.watch(lambda name, _: self._parked.add(name.rpartition("/")[0]))
+
+    def tell(self, live: Ledger, record: Record) -> None:
+        letter = unwrap(record)
+        own = [one for one in self._runs.ledgers.values() if one.run.subscription == live.group.removeprefix("app.")]
+        if letter.redrives:
+            for redrive in own:
+                if isinstance(redrive, RedriveLedger) and not redrive.is_over:
+                    redrive.letter_settled(letter.record)
+            return
+        if self._eras.is_lost(record.value):
+            return
+        owing = [one for one in (live, *filter(_buries, own)) if self._may_have_buried(one, letter)]
+        if len(owing) > 1:
+            at = (letter.origin.topic, letter.origin.partition), letter.origin.offset
+            for ledger in owing:
+                ledger.settled.add(at)
+                ledger.ever.add(at)
+        else:
+            (owing or [live])[0].buried(record)
+
+    def _may_have_buried(self, ledger: Ledger, letter: DeadLetter) -> bool:
+        place: Place = letter.origin.topic, letter.origin.partition
+        at = place, letter.origin.offset
+        return ledger.owes(at) and (at in ledger.attempted or f"{ledger.group}/{place[0]}/{place[1]}" in self._parked)
+
+
+def _buries(ledger: SideLedger) -> bool:
+    return not isinstance(ledger, RedriveLedger) and ledger.run.endpoint is None

@@ -1,0 +1,82 @@
+"""When offsets begin to mean something else: the topic is deleted and made again, or the end of the log goes back.
+
+What the promises do not cover is what the log lost. What they do: nothing of the new topic is delivered before an
+operator has said where to start, under no other id than its own, and whoever stood beyond a log's end stops, loudly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from tests.simulation.broker import TOPIC, Broker, Place
+from tests.simulation.ledger import At, Ledger
+
+# Why a subscription may stand after its topic was made again, and after the log's end went back.
+MADE_AGAIN = ("topic-recreated", "topic-not-found", "position-beyond-end")
+TRUNCATED = ("position-beyond-end",)
+
+
+class Eras:
+    """``ledgers`` gives all that are kept. ``unstarted``: places of a group that nobody said where to start since;
+    ``overrun``: offsets below may have been given out twice, from ``truncated`` on, and which of two events a pointer
+    means nobody knows.
+    """
+
+    def __init__(self, broker: Broker, ledgers: Callable[[], Iterable[Ledger]]) -> None:
+        self._broker, self._ledgers = broker, ledgers
+        self.unstarted: dict[str, set[Place]] = {}
+        self.overrun: dict[Place, int] = {}
+        self.truncated: dict[Place, int] = {}
+        self._lost: set[bytes | None] = set()
+
+    def is_lost(self, value: bytes | None) -> bool:
+        """Whether the log lost the event: what is still under way of it counts no more."""
+        return value in self._lost
+
+    def delete(self) -> None:
+        """Of all that a group has done in the topic nothing means anything any more."""
+        places = [(TOPIC, number) for number in range(len(self._broker.topic(TOPIC).partitions))]
+        self._broker.delete_topic(TOPIC)
+        self.overrun.clear()
+        self.truncated.clear()
+        for ledger in self._ledgers():
+            self.unstarted[ledger.group] = set(places)
+            for place in places:
+                self._forget(ledger, place, 0)
+                ledger.resets.pop(place, None)
+
+    def truncate(self, place: Place, to: int) -> None:
+        end = self._broker.part(place).end
+        self.overrun[place] = max(end, self.overrun.get(place, 0))
+        self.truncated[place] = min(to, self.truncated.get(place, to))
+        self._broker.truncate(place, to)
+        for ledger in self._ledgers():
+            self._forget(ledger, place, to)
+            if ledger.resets.get(place, 0) > to:
+                ledger.resets[place] = to
+
+    def started(self, group: str, place: Place) -> None:
+        """An operator said where to start."""
+        self.unstarted.get(group, set()).discard(place)
+
+    def _forget(self, ledger: Ledger, place: Place, first: int) -> None:
+        known = ledger.records[place]
+        for offset in [offset for offset in known if offset >= first]:
+            self._lost.add(known.pop(offset).value)
+        sets: list[set[At]] = [
+            ledger.settled,
+            ledger.ever,
+            ledger.excused,
+            ledger.attempted,
+            ledger.taken,
+            ledger.exposed,
+            ledger.unknown,
+        ]
+        for ats in sets:
+            ats.difference_update([at for at in ats if at[0] == place and at[1] >= first])
+        ledger.dirty.add(place)
+
+    def excuses(self, reason: str, group: str) -> bool:
+        """Whether a subscription may be blocked for ``reason``."""
+        again = bool(self.unstarted.get(group)) and reason.startswith(MADE_AGAIN)
+        return again or (bool(self.overrun) and reason.startswith(TRUNCATED))
