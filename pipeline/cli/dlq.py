@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli import dlq_acts, subs_parked
+from pipeline.cli import dlq_acts
 from pipeline.cli.dlq_acts import (
     LETTERS_MAX,
     Ids,
@@ -23,7 +23,6 @@ from pipeline.cli.dlq_acts import (
 )
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
 from pipeline.cli.show import show_one, show_rows
-from pipeline.cli.subs import subs
 
 if TYPE_CHECKING:
     from pipeline.redrive import FiledLetter
@@ -36,7 +35,6 @@ _OPEN = ("open", "parking")
 
 # Once, not with every program that is built: a command added twice is there twice.
 dlq_acts.register(dlq)
-subs_parked.register(subs)
 
 
 def register(program: typer.Typer) -> None:

@@ -6,10 +6,12 @@ was done.
 
 from __future__ import annotations
 
+import functools
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.main
 
 from pipeline import __version__
 from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, secrets, serve, subs, tail, topics, verify
@@ -30,8 +32,9 @@ WHERE_ALLOWED = (
 )
 
 
-def build_program() -> typer.Typer:
-    """All commands, none of their parts loaded yet."""
+@functools.cache
+def command_line() -> Any:  # typer's own copy of click has no public type for it
+    """All commands, none of their parts loaded yet. Made once: typer reads every signature anew for each."""
     program = typer.Typer(
         name="pipeline",
         help="Events on ordered Kafka topics: pulled by cursor or pushed to webhooks, from one log.",
@@ -42,7 +45,7 @@ def build_program() -> typer.Typer:
     program.callback()(_root)
     for group in (serve, topics, subs, lag, tail, dlq, replay, secrets, kafka, configuration, receiver, verify):
         group.register(program)
-    return program
+    return typer.main.get_command(program)
 
 
 def _version(wanted: bool) -> None:
@@ -67,7 +70,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit status of one invocation; errors are said in one line on standard error."""
     try:
-        status = build_program()(arguments, prog_name="pipeline", standalone_mode=False)
+        status = command_line()(arguments, prog_name="pipeline", standalone_mode=False)
     except typer.Abort:
         return FAILED
     except CannotUse as error:

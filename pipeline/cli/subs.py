@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli import subs_care, subs_files
+from pipeline.cli import subs_care, subs_files, subs_parked
 from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
 from pipeline.cli.show import show_one, show_rows
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 subs = typer.Typer(help="Subscriptions: declared, looked at, operated.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="The subscription.")]
-_SHOWN_APART = ("partitions", "spec")
+
+# Once, not with every program that is built: a command added twice is there twice.
+subs_files.register(subs)
+subs_care.register(subs)
+subs_parked.register(subs)
 
 
 def register(program: typer.Typer) -> None:
-    subs_files.register(subs)
-    subs_care.register(subs)
     program.add_typer(subs, name="subs")
 
 

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-import typer
 
 import pipeline
-from pipeline.cli.program import build_program
+from pipeline.cli.program import command_line
 from tests.unit.cli.commands import Program
 
 WIDTH = {"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"}
@@ -23,7 +22,7 @@ def commands() -> Iterator[tuple[str, ...]]:
         for name, inner in getattr(command, "commands", {}).items():
             yield from walk(inner, (*words, name))
 
-    return walk(typer.main.get_command(build_program()), ())
+    return walk(command_line(), ())
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)

@@ -9,9 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import typer.main
-
-from pipeline.cli.program import build_program
+from pipeline.cli.program import command_line
 
 HEAD = """# Command line
 
@@ -37,7 +35,7 @@ def commands(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def render() -> str:
-    program = typer.main.get_command(build_program())
+    program = command_line()
     return HEAD + "".join(_section(path, command) for path, command in commands(program, ("pipeline",)))
 
 

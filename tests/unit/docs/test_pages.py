@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 import pytest
-import typer.main
 import yaml
 
-from pipeline.cli.program import build_program
+from pipeline.cli.program import command_line
 from pipeline.config import Settings, known_keys
 from pipeline.gateway.problems import MEANINGS
 from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription
@@ -68,7 +67,7 @@ def test_the_command_reference_is_what_the_program_says() -> None:
 
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
 def test_every_command_a_page_tells_to_type_exists_with_its_options(file: Path) -> None:
-    known = {path[1:]: command for path, command in commands(typer.main.get_command(build_program()), ("pipeline",))}
+    known = {path[1:]: command for path, command in commands(command_line(), ("pipeline",))}
     for told in re.findall(r"(?:^\$ |\$\(|`)pipeline ([a-z][^`\n)|]*)", file.read_text(), re.MULTILINE):
         words = told.split()
         path = tuple(words[:2]) if tuple(words[:2]) in known else tuple(words[:1])
