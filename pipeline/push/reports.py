@@ -43,6 +43,24 @@ class Reports:
     def released(self, place: Place, key: bytes | None) -> None:
         self._tell("released", topic=place[0], partition=place[1], key=shown_key(key))
 
+    def fenced(self, place: Place) -> None:
+        """A newer owner of ``place`` committed: this worker lets go."""
+        topic, partition = place
+        self._hooks.on_fenced(self._group)
+        self._audit.tell("fenced", self._group, topic=topic, partition=partition)
+        self._tell("fenced", topic=topic, partition=partition, worker=self._instance)
+
+    def moved(self, place: Place, offset: int) -> None:
+        """Somebody else put the pointer of ``place`` to ``offset``."""
+        topic, partition = place
+        self._hooks.on_moved(self._group, topic, partition, offset)
+        self._audit.tell("cursor-moved", self._group, topic=topic, partition=partition, to=offset)
+        self._tell("pointer-moved", topic=topic, partition=partition, to=offset)
+
+    def rewritten(self, place: Place) -> None:
+        """The pointer of ``place`` was gone, and is written again from memory."""
+        self._audit.tell("pointer-rewritten", self._group, topic=place[0], partition=place[1])
+
     def breaker(self, before: BreakerState, now: BreakerState) -> None:
         """It was ``before`` and is ``now``; an outage that only goes on is no news to operators."""
         self._hooks.on_breaker(self._group, now.value)

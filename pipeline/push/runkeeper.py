@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable
 
 from pipeline.delivery.census import census_of
 from pipeline.errors import BrokerUnavailable, PipelineError
-from pipeline.faces import What
 from pipeline.hooks import RunState
 from pipeline.names import state_topic_of
-from pipeline.push import ackmaps, audit
+from pipeline.push import ackmaps
 from pipeline.push.ackmaps import AckMaps
-from pipeline.push.audit import Audit
 from pipeline.push.commits import Committer
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.pointers import PointerKeeper
@@ -50,7 +48,6 @@ class RunKeeper:
             on_error=parts.hooks.on_consumer_error,
         )
         self._committer = Committer(run, self.keeper, parts, settings, may_act=may_act, topic_ids=self.topic_ids)
-        self._audit = Audit(parts.producer, state_topic_of(settings.namespace, audit.TABLE), settings.instance)
 
     @property
     def places(self) -> set[Place]:
@@ -129,6 +126,33 @@ class RunKeeper:
             self.run.forget(place)
             self._committer.forget(place)
 
+    def fits(self, reading: Reading | None) -> bool:
+        """Whether what runs is what should."""
+        if reading is None or self.is_leaving:
+            return False
+        return reading is self.reading or reading.row == self.reading.row
+
+    def lacks(self, owned: Iterable[Place]) -> bool:
+        """Whether some of ``owned`` is to be begun."""
+        if self.is_leaving:
+            return False
+        begun = self.places
+        return any(place not in begun and self.reading.reads(place) for place in owned)
+
+    def status(self) -> dict[str, object]:
+        """How it stands, for people: partitions (and how many of them are read together with other runs), in flight,
+        breaker.
+        """
+        core = self.run.core
+        return {
+            "group": self.reading.group,
+            "partitions": sorted(f"{topic}/{number}" for topic, number in self.places),
+            "shared": self.run.intake.shared,
+            "in_flight": len(core.limiter.in_flight) + len(core.limiter.slow),
+            "settled": core.settled,
+            "breaker": core.breaker.state.value,
+        }
+
     def state(self) -> RunState:
         """How the run stands now."""
         core = self.run.core
@@ -157,23 +181,15 @@ class RunKeeper:
 
     async def _settle(self, *, at_last: bool = False) -> list[Place]:
         settled = await self._committer.settle(at_last=at_last)
-        group = self.reading.group
-        for topic, partition in settled.newer:
-            self._parts.hooks.on_fenced(group)
-            self._audit.tell("fenced", group, topic=topic, partition=partition)
-            self._tell("fenced", topic=topic, partition=partition, worker=self._settings.instance)
-        for (topic, partition), offset in settled.moved.items():
-            self._parts.hooks.on_moved(group, topic, partition, offset)
-            self._audit.tell("cursor-moved", group, topic=topic, partition=partition, to=offset)
-            self._tell("pointer-moved", topic=topic, partition=partition, to=offset)
-        for topic, partition in settled.rewritten:
-            self._audit.tell("pointer-rewritten", group, topic=topic, partition=partition)
+        reports = self.run.reports
+        for place in settled.newer:
+            reports.fenced(place)
+        for place, offset in settled.moved.items():
+            reports.moved(place, offset)
+        for place in settled.rewritten:
+            reports.rewritten(place)
         self.lose([*settled.newer, *settled.moved])
         return list(settled.moved)
-
-    def _tell(self, what: What, **facts: object) -> None:
-        run = {} if self.reading.run_id is None else {"run": self.reading.run_id}
-        self._parts.happenings.tell(what, self.reading.spec.name, **run, **facts)
 
     async def is_through(self) -> bool:
         """Whether a bounded reading is done on all its partitions, whoever owned them."""
