@@ -68,6 +68,7 @@ class Eras:
             ledger.ever,
             ledger.excused,
             ledger.attempted,
+            ledger.told,
             ledger.taken,
             ledger.exposed,
             ledger.unknown,

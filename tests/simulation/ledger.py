@@ -26,7 +26,8 @@ TAKEN_BACK_S_MAX = 20.0
 class Ledger:
     """``settled``: delivered, buried or told as a gap, since the last rewind; ``ever``: at any time. ``excused``: owed
     no more (an operator skipped it, compaction took it). ``exposed``: may be delivered again, since an owner that was
-    lost had not committed it; ``unknown``: was taken, and the worker has not heard of it.
+    lost had not committed it; ``unknown``: was taken, and the worker has not heard of it. ``told``: as gone, since
+    the last owner claimed it or before what that knows.
     """
 
     def __init__(self, world: World, broker: Broker, group: str, ordering: str) -> None:
@@ -36,6 +37,7 @@ class Ledger:
         self.ever: set[At] = set()
         self.excused: set[At] = set()
         self.attempted: set[At] = set()
+        self.told: set[At] = set()
         self.taken: set[At] = set()
         self.exposed: set[At] = set()
         self.unknown: set[At] = set()
@@ -95,6 +97,9 @@ class Ledger:
         for offset in range(first, until):
             if offset in here:
                 raise Violation(f"P6 {self.group}: {place} told a gap {first} to {until}, but {offset} is there")
+            if (place, offset) in self.told:
+                raise Violation(f"P6 {self.group}: {place} told a gap {first} to {until}, but told {offset} before")
+            self.told.add((place, offset))
             if offset in self.records[place]:
                 self._settle((place, offset))
 
@@ -157,6 +162,7 @@ class Ledger:
         if fresh and place not in self.dirty and self.world.now > self.world.trouble_until:
             raise Violation(f"P4 {self.group}: {who} took over {place}, and {sorted(fresh)} were not committed")
         self.exposed |= again
+        self.told = {at for at in self.told if at[0] != place or at[1] < base or at[1] in finished}
         self.dirty.discard(place)
 
     def _rewound(self, place: Place, to: int) -> None:

@@ -48,12 +48,18 @@ class Nemesis:
             self.topic_grows,
         ]
         self._deeds = mild + hard if rough else mild
+        self._era = self._chance.choice([self.topic_is_made_again, self.log_is_truncated])
         if rough and self._chance.random() < ERAS_SHARE:
-            self._deeds += 3 * [self._chance.choice([self.topic_is_made_again, self.log_is_truncated])]
+            self._deeds.append(self._era)
+            self._later(1.0, TROUBLE_S, self._strike_era)
 
     def strike(self) -> None:
         if TOPIC in self._town.broker.log.topics:
             self._chance.choice(self._deeds)()
+
+    def _strike_era(self) -> None:
+        if TOPIC in self._town.broker.log.topics:
+            self._era()
 
     # -- endpoints ---------------------------------------------------------------------------------------------------
 
@@ -156,7 +162,7 @@ class Nemesis:
         partitions = len(self._town.broker.topic(TOPIC).partitions)
         self._say(f"{TOPIC} is deleted")
         self._town.operators.eras.delete()
-        self._later(0.1, 8.0, lambda: self._make_again(partitions))
+        self._later(0.05, self._chance.choice([0.3, 8.0]), lambda: self._make_again(partitions))
 
     def _make_again(self, partitions: int) -> None:
         self._say(f"{TOPIC} is made again")

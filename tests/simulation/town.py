@@ -131,7 +131,7 @@ class Town:
         while self.world.now < until:
             self.world.run_until(self.world.now + 1.0)
             self.operators.put_right()
-            self.runs.resume_all()
+            self.runs.put_right()
             if not any(ledger.owed() or ledger.behind() or ledger.resets for ledger in self.ledgers):
                 return self._check_complaints()
         left = [f"{one.group}: owed {one.owed()}, behind {one.behind()}" for one in self.ledgers]
