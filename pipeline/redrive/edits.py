@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.deadletter import Edit, wrap
 from pipeline.errors import Conflict, DeclarationInvalid
-from pipeline.record import Headers, Position
+from pipeline.record import Headers, Position, Record
 from pipeline.redrive.drafts import draft_of
 from pipeline.redrive.letters import DeadLetters
 from pipeline.runs import Runs
@@ -59,10 +59,10 @@ class Edits:
                 raise Conflict(f"dead letter {filed.place} is {filed.fate.state} already ({filed.fate.run})")
             letter = filed.letter
             edit = Edit(by=by, original=str(filed.place), sha256=sha256(letter.record.value or b"").hexdigest())
-            changed = msgspec.structs.replace(
-                letter.record,
-                value=letter.record.value if isinstance(change.value, msgspec.UnsetType) else change.value,
-                headers=_headers(letter.record.headers, change.headers),
+            before = letter.record
+            new = before.value if isinstance(change.value, msgspec.UnsetType) else change.value
+            changed = Record(
+                *before.position, before.timestamp_ms, before.key, new, _headers(before.headers, change.headers)
             )
             key, value, headers = wrap(changed, letter.group, letter.failure, redrives=letter.redrives, edit=edit)
             made = await self._producer.append(

@@ -10,12 +10,13 @@ import msgspec
 
 from pipeline.errors import Conflict, TopicNotFound, VersionConflict
 from pipeline.faces import At, Notes, Partition, Pointers, Silent, Table, Tells
-from pipeline.moment import ms_from_rfc3339, rfc3339_from_ms
+from pipeline.moment import rfc3339_from_ms
 from pipeline.names import group_of
 from pipeline.runs.keeping import Kept, folded, folded_id, is_folded
-from pipeline.runs.progress import Progress, done_of, eta_s_of
+from pipeline.runs.progress import Progress, progress_of
 from pipeline.runs.rows import Kind, RunNotFound, StampedRun, cancelled_at, places_of, read_run, total_of
 from pipeline.runs.settings import RunSettings
+from pipeline.runs.tallies import summed
 from pipeline.subscription import StoredRun
 
 KINDS: tuple[Kind, ...] = ("replay", "redrive", "discard", "writeback")
@@ -30,7 +31,8 @@ class RunAdmin(Protocol):
 
 class Runs:
     """Runs of one namespace. ``now_ms`` is the wall clock, ``random_hex`` draws what makes ids differ; ``tells`` hears
-    what happens to runs, ``notes`` who asked for it. Keys that runs parked go from ``parked`` with their run.
+    what happens to runs, ``notes`` who asked for it. Keys that runs parked go from ``parked`` with their run; what
+    workers counted stands in ``tallies``, where somebody counts.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Runs:
         self._tells: Tells = tells or Silent()
         self.notes: Notes = notes or Silent()
         self._parked = parked
+        self.tallies: Table | None = None
 
     def group(self, run: StoredRun) -> str:
         return f"{group_of(self.namespace, run.subscription)}.{run.kind}.{run.id}"
@@ -135,17 +138,13 @@ class Runs:
                 await self.cancel(subscription, run.kind, run.id)
 
     async def progress(self, run: StoredRun, default_rate_per_s: float | None = None) -> Progress:
-        """How far it is, in offsets, by what its group committed last. ``default_rate_per_s``: the subscription's."""
-        total = total_of(run)
-        if run.state == "done":
-            return Progress(done=total, total=total, eta_s=0.0)
-        found = await self._offsets.read(self.group(run), places_of(run))
-        done = done_of(run, {place: committed.offset for place, committed in found.items()})
-        if run.state != "active" or not run.created_at:
-            return Progress(done=done, total=total)
-        elapsed_s = (self.now_ms() - ms_from_rfc3339(run.created_at, field="created_at")) / 1000
+        """How far it is and what came of it. ``default_rate_per_s``: the subscription's."""
+        group = self.group(run)
+        found = {} if run.state == "done" else await self._offsets.read(group, places_of(run))
+        reached = {place: committed.offset for place, committed in found.items()}
+        tally = None if self.tallies is None else summed(self.tallies.rows(), group)
         rate_per_s = run.rate_per_s if run.rate_per_s is not None else default_rate_per_s
-        return Progress(done=done, total=total, eta_s=eta_s_of(total - done, done, elapsed_s, rate_per_s))
+        return progress_of(run, reached, tally, rate_per_s)
 
     async def forget_old(self, subscription: str, kind: Kind) -> int:
         """Forget finished runs there are too many of, after folding what they took; how many those were."""
@@ -200,14 +199,18 @@ class Runs:
         except VersionConflict:
             return  # somebody else dropped it, or it goes on
         if one.run.kind in ("replay", "redrive") and not is_folded(one.run):
-            await self._admin.delete_group(self.group(one.run))
-            await self._unpark(f"{self.group(one.run)}/")
+            group = self.group(one.run)
+            await self._admin.delete_group(group)
+            await _sweep(self._parked, f"{group}/")
+            await _sweep(self.tallies, f"{group}/")
 
-    async def _unpark(self, prefix: str) -> None:
-        for name, row in self._parked.rows().items() if self._parked is not None else ():
-            if name.startswith(prefix) and self._parked is not None:
-                with contextlib.suppress(VersionConflict):  # somebody else did
-                    await self._parked.put(name, None, based_on=row.version)
+
+async def _sweep(table: Table | None, prefix: str) -> None:
+    """Delete the rows of ``table`` whose names begin so."""
+    for name, row in table.rows().items() if table is not None else ():
+        if name.startswith(prefix) and table is not None:
+            with contextlib.suppress(VersionConflict):  # somebody else did
+                await table.put(name, None, based_on=row.version)
 
 
 def _facts(run: StoredRun) -> dict[str, object]:

@@ -35,6 +35,7 @@ from pipeline.wiring.configured import ca_file_of, make_guard, named_instance, o
 from pipeline.wiring.keys import make_keyring
 
 SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = "subscriptions", "runs", "cursors", "schemas", "parked"
+TALLIES = "tallies"
 
 
 class Ground:
@@ -84,7 +85,7 @@ class Ground:
         await self.producer.start()
         self._undo.push_async_callback(self.producer.stop)
         self._undo.push_async_callback(self.tables.stop)
-        await asyncio.gather(*(self.table(name).start() for name in (SUBSCRIPTIONS, RUNS, CURSORS, PARKED)))
+        await asyncio.gather(*(self.table(name).start() for name in (SUBSCRIPTIONS, RUNS, CURSORS, PARKED, TALLIES)))
         if not self.settings.registry.url:
             await self.table(SCHEMAS).start()
         self._undo.push_async_callback(self.registry.close)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError
+from pipeline.faces import Partition
 from pipeline.gateway.app import build_app
 from pipeline.gateway.parts import GatewayParts
 from pipeline.pull import CursorKeeper, KeeperSettings
 from pipeline.push import lookout
 from pipeline.push.clock import SYSTEM_CLOCK
+from pipeline.push.counting import CountingHooks, RunCounts
 from pipeline.push.history import recorded
 from pipeline.push.lookout import Lookout
 from pipeline.push.senders import make_sender
 from pipeline.push.worker import Worker
 from pipeline.wiring.configured import named_instance
+from pipeline.wiring.ground import RUNS, TALLIES
 from pipeline.wiring.services import Services
 
 
@@ -40,10 +44,17 @@ class Node(Services):
         await self._journal.start()
         self._undo.push_async_callback(self._journal.stop)
         make = make_sender if self._history is None else recorded(make_sender, self._history)
-        self.worker = Worker(self.worker_parts, named_instance(self.settings.bridge), sender_of=make)
-        await self.worker.start()
-        self._watch(self.worker)
-        return self.worker
+        settings = named_instance(self.settings.bridge)
+        counts = RunCounts(
+            self.table(TALLIES), self.table(RUNS), settings.instance, SYSTEM_CLOCK, self.hooks.on_consumer_error
+        )
+        parts = self.worker_parts._replace(hooks=CountingHooks(self.hooks, counts))
+        worker = self.worker = Worker(parts, settings, sender_of=make)
+        await worker.start()
+        self._watch(worker)
+        counts.start(partial(_bounded, worker))
+        self._undo.push_async_callback(counts.stop)
+        return worker
 
     def _watch(self, worker: Worker) -> None:
         """Look after the worker's runs for those who ask how they are."""
@@ -101,6 +112,12 @@ class Node(Services):
         return CursorKeeper(
             self.cursors, KeeperSettings(), jitter=lambda: secrets.randbelow(1000) / 1000, hooks=self.hooks
         )
+
+
+def _bounded(worker: Worker) -> dict[str, dict[Partition, int]]:
+    """What the worker's replays and redrives have committed, by group."""
+    runs = {group: one.keeper.last for group, one in worker.keepers.items() if one.reading.run is not None}
+    return {group: {place: pointer.offset for place, pointer in last.items()} for group, last in runs.items()}
 
 
 @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ from pipeline.webhook.admission import Admission
 from pipeline.webhook.sender import Sender
 from pipeline.webhook.settings import SenderSettings
 from pipeline.wiring.configured import ca_file_of
-from pipeline.wiring.ground import CURSORS, PARKED, RUNS, SUBSCRIPTIONS, Ground
+from pipeline.wiring.ground import CURSORS, PARKED, RUNS, SUBSCRIPTIONS, TALLIES, Ground
 
 
 class Services(Ground):
@@ -105,7 +105,7 @@ class Services(Ground):
 
     @cached_property
     def runs(self) -> Runs:
-        return Runs(
+        made = Runs(
             self.table(RUNS),
             self.offsets,
             admin=self.admin,
@@ -117,6 +117,8 @@ class Services(Ground):
             notes=self.audit,
             parked=self.table(PARKED),
         )
+        made.tallies = self.table(TALLIES)
+        return made
 
     @cached_property
     def dead_letters(self) -> DeadLetters:

@@ -254,3 +254,32 @@ def _event(event_id: str, kind: str) -> dict[str, bytes]:
         "ce_type": kind.encode(),
         "content-type": b"application/json",
     }
+
+
+async def test_a_replay_tells_what_it_delivered_from_what_its_filter_left_out(
+    rig: Rig, topic_name: str, sink: Sink
+) -> None:
+    rig.make_topic(topic_name, 2)
+    rig.append(topic_name, 40, keys=4)
+    async with rig.worker() as node:
+        await subscribe(node, topic_name, sink)
+        await until_lag_0(node)
+        ids = tuple(got.webhook_id for got in sink.got[:3])
+        chosen = await node.replays.create(await node.replays.plan("hook", ReplayAsked(ids=ids)))
+        await until_run(node, chosen, "done")
+        none = ({"exact": {"type": "of no event"}},)
+        empty = await node.replays.create(await node.replays.plan("hook", ReplayAsked(start="earliest", filters=none)))
+        await until_run(node, empty, "done")
+
+        async def counted() -> bool:
+            told = await node.runs.progress(node.runs.get("hook", "replay", chosen.run.id).run)
+            return (told.done, told.total, told.delivered, told.skipped) == (3, 3, 3, 0)
+
+        await until(counted, 5, "three were delivered, none skipped")
+
+        async def skipped() -> bool:
+            told = await node.runs.progress(node.runs.get("hook", "replay", empty.run.id).run)
+            return (told.done, told.left, told.delivered, told.skipped, told.eta_s) == (40, 0, 0, 40, 0.0)
+
+        await until(skipped, 5, "all forty were left out")
+    assert sorted(got.webhook_id for got in sink.got if "webhook-replay" in got.headers) == sorted(ids)

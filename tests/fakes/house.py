@@ -106,7 +106,7 @@ class GatewayHouse:
         self.offsets = FakeOffsets()
         self.admin = FakeAdmin(self.log, self.offsets)
         self.subscription_rows, self.run_rows, self.cursor_rows = FakeTable(), FakeTable(), FakeTable()
-        self.parked_rows = FakeTable()
+        self.parked_rows, self.tally_rows = FakeTable(), FakeTable()
         self.slept: list[Callable[[], Awaitable[None]]] = []
         self.audit, self.happenings, self.admission = Told(), Told(), FakeAdmission()
         self.unready: list[str] = []
@@ -124,6 +124,7 @@ class GatewayHouse:
             notes=self.audit,
             parked=self.parked_rows,
         )
+        self.runs.tallies = self.tally_rows
         self.subscriptions = Subscriptions(
             SubscriptionTables(self.subscription_rows, self.cursor_rows),
             self.admin,

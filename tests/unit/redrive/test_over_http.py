@@ -140,7 +140,15 @@ async def test_a_redrive_is_a_dry_run_unless_told_otherwise(yard: Graveyard) -> 
     assert wet.status == 201 and wet.json()["rate_per_s"] == 5 and wet.json()["count"] == 1
     assert "picked" not in wet.json()
     one = await yard.call("GET", wet.headers["location"])
-    assert one.json()["progress"] == {"done": 0, "total": 1, "eta_s": 0.2} and one.json()["state"] == "active"
+    progress = one.json()["progress"]
+    assert {name: progress[name] for name in ("done", "total", "left", "eta_s", "delivered")} == {
+        "done": 0,
+        "total": 1,
+        "left": 1,
+        "eta_s": 0.2,
+        "delivered": None,
+    }
+    assert one.json()["state"] == "active"
     again = await yard.call("POST", f"{HOOK}/redrives", json_body={"dry_run": False})
     assert problem_of(again) == (409, "conflict")
 

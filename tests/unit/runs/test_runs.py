@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.errors import Conflict, DeclarationInvalid
 from pipeline.runs import RunNotFound, Runs, RunSettings, RunUnreadable, StampedRun, in_rows
+from pipeline.runs.tallies import Tally, tally_name
 from pipeline.subscription import StoredRun
 from tests.fakes.admin import FakeAdmin, FakeOffsets
 from tests.fakes.log import MemoryLog
@@ -33,7 +34,7 @@ class Bench:
         self.table, self.offsets, self.clock, self.log = FakeTable(), FakeOffsets(), Clock(), MemoryLog()
         self.log.create("orders", 2)
         self.log.create("app.hook.dlq", 2)
-        self.told, self.noted = Ear(), Ear()
+        self.told, self.noted, self.tallies = Ear(), Ear(), FakeTable()
         self.runs = Runs(
             self.table,
             self.offsets,
@@ -45,6 +46,12 @@ class Bench:
             tells=self.told,
             notes=self.noted,
         )
+        self.runs.tallies = self.tallies
+
+    async def count(self, made: StampedRun, tally: Tally) -> None:
+        """What a worker does every second."""
+        name = tally_name(self.runs.group(made.run), "w1")
+        await self.tallies.put(name, msgspec.json.encode(tally), based_on=None)
 
     async def finish(self, made: StampedRun) -> None:
         """What a worker does when the window is delivered."""
@@ -137,12 +144,46 @@ async def test_the_rest_takes_as_long_as_the_rate_cap_or_the_rate_measured_says(
     assert (await bench.runs.progress(made.run)).eta_s == 5.0
     await bench.offsets.commit(bench.runs.group(made.run), {("orders", 0): (4, None)})
     bench.clock.ms += 10_000
+    assert (await bench.runs.progress(made.run)).eta_s == 4.0, "nobody worked on it: the clock on the wall says nothing"
+    await bench.count(made, Tally(delivered=2, active_s=10.0, reached={"orders": {0: 4}}))
     assert (await bench.runs.progress(made.run)).eta_s == pytest.approx(8 * 10 / 2, abs=0.1)
     uncapped = await bench.runs.add(bench.runs.named(draft()))
     assert (await bench.runs.progress(uncapped.run)).eta_s is None
     assert (await bench.runs.progress(uncapped.run, 5.0)).eta_s == 2.0
     paused = await bench.runs.pause("hook", "replay", made.run.id)
     assert (await bench.runs.progress(paused.run)).eta_s is None
+
+
+async def test_progress_tells_what_was_delivered_from_what_was_skipped(bench: Bench) -> None:
+    made = await bench.runs.add(bench.runs.named(draft(rate_per_s=1.0)))
+    before = await bench.runs.progress(made.run)
+    assert (before.delivered, before.skipped, before.left) == (None, None, 10)
+    await bench.offsets.commit(bench.runs.group(made.run), {("orders", 0): (8, None), ("orders", 1): (1, None)})
+    # As of the row, four offsets were settled; what was committed since is settled, but nobody has said how.
+    reached = {"orders": {0: 6}}
+    await bench.count(made, Tally(delivered=1, dead_lettered=1, active_s=1.0, reached=reached))
+    progress = await bench.runs.progress(made.run)
+    assert (progress.done, progress.left, progress.total) == (7, 3, 10)
+    assert (progress.delivered, progress.dead_lettered, progress.skipped) == (1, 1, 2)
+    assert progress.eta_s == 2.0, "half of what is left will be events, at one a second"
+    done = msgspec.structs.replace(made.run, state="done")
+    progress = await bench.runs.progress(done)
+    assert (progress.left, progress.skipped, progress.eta_s) == (0, 8, 0.0)
+
+
+async def test_more_deliveries_than_offsets_skip_nothing(bench: Bench) -> None:
+    made = await bench.runs.add(bench.runs.named(draft()))
+    await bench.count(made, Tally(delivered=12, active_s=1.0, reached={"orders": {0: 8, 1: 6}}))
+    await bench.offsets.commit(bench.runs.group(made.run), {("orders", 0): (8, None), ("orders", 1): (6, None)})
+    assert (await bench.runs.progress(made.run)).skipped == 0
+
+
+async def test_what_was_counted_goes_with_its_run(bench: Bench) -> None:
+    made = await bench.runs.add(bench.runs.named(draft()))
+    await bench.count(made, Tally(delivered=1))
+    await bench.tallies.put("app.hook.replay.other/w", b"{}", based_on=None)
+    await bench.runs.end_of("hook", forget=True)
+    assert list(bench.tallies.content) == ["app.hook.replay.other/w"]
 
 
 async def test_a_run_is_paused_resumed_and_over(bench: Bench) -> None:
