@@ -15,9 +15,10 @@ from pipeline.guard import Target
 from pipeline.record import Position, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Subscription
-from pipeline.webhook.envelope import TopicFacts, whole
+from pipeline.webhook.envelope import whole
 from pipeline.webhook.lines import trace_context
-from pipeline.webhook.request import static_head, topic_facts
+from pipeline.webhook.naming import KnownTopics, Names
+from pipeline.webhook.request import static_head
 
 _BATCH_JSON = b"\r\ncontent-type: application/cloudevents-batch+json; charset=utf-8"
 _DIGEST_CHARACTERS = 16
@@ -34,20 +35,17 @@ Bundle = Sequence[BundledEvent]
 
 
 class EventRenderer:
-    """Makes `BundledEvent` of records. ``topic_prefixes`` and ``defaults``: see `DeliveryWriter`."""
+    """Makes `BundledEvent` of records. ``topic_prefixes`` and ``defaults``: see `Names`."""
 
     def __init__(self, topic_prefixes: Callable[[str], str], defaults: Callable[[str], tuple[str, str]]) -> None:
-        self._topic_prefixes, self._defaults = topic_prefixes, defaults
-        self._topics: dict[str, TopicFacts] = {}
+        self._topics = KnownTopics(Names(topic_prefixes, defaults))
 
     def rendered(self, record: Record, origin: Position | None = None) -> BundledEvent:
         """``origin``: the position whose id the event carries, if not the record's own. Never fails: see
         `record_to_json`.
         """
         at = record if origin is None else origin
-        facts = self._topics.get(at.topic)
-        if facts is None:
-            facts = self._topics[at.topic] = topic_facts(at.topic, self._topic_prefixes, self._defaults)
+        facts = self._topics[at.topic]
         webhook_id = b"%b%d_%d" % (facts.id_prefix, at.partition, at.offset)
         more = {"webhookid": webhook_id.decode(), **trace_context(record.headers)}
         return BundledEvent(webhook_id, whole(record, facts, webhook_id, at.offset, more))
@@ -57,20 +55,12 @@ class BatchWriter:
     """Writes the requests of one run in batches; the parameters are those of `DeliveryWriter`."""
 
     def __init__(
-        self,
-        subscription: Subscription,
-        target: Target,
-        *,
-        signer: Signer,
-        topic_prefixes: Callable[[str], str],
-        defaults: Callable[[str], tuple[str, str]],
-        run_id: str | None,
-        more_lines: str = "",
+        self, subscription: Subscription, target: Target, signer: Signer, names: Names, *, more_lines: str = ""
     ) -> None:
-        self.head = static_head(subscription, target, run_id) + more_lines.encode("ascii")
+        self.head = static_head(subscription, target, names.run_id) + more_lines.encode("ascii")
         self._sign = signer.sign
         self._sign_github = signer.sign_github if subscription.signing.github else None
-        self._renderer = EventRenderer(topic_prefixes, defaults)
+        self._renderer = EventRenderer(names.topic_prefixes, names.defaults)
 
     def write(self, content: Record | Bundle, attempt: int, timestamp: bytes, origin: Position | None = None) -> bytes:
         """The whole request; a record is a batch of one."""

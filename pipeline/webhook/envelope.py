@@ -12,7 +12,6 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,16 +21,7 @@ from pipeline.format.headers import event_from_kafka
 from pipeline.format.structured import event_to_json, record_to_json
 from pipeline.record import Position, Record
 from pipeline.webhook.lines import key_text
-
-
-class TopicFacts(NamedTuple):
-    """What webhook ids of a topic start with; source and type of its records that are no CloudEvents, also as lines."""
-
-    id_prefix: bytes
-    source: str
-    type: str
-    source_line: bytes
-    type_line: bytes
+from pipeline.webhook.naming import TopicFacts
 
 
 def whole(

@@ -9,7 +9,6 @@ mark. Trace context is carried on in all.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pipeline
 from pipeline.guard import Target
@@ -18,7 +17,7 @@ from pipeline.record import Position, Record
 from pipeline.signing import Signer
 from pipeline.subscription import Subscription
 from pipeline.subscription.owned_headers import is_owned
-from pipeline.webhook.envelope import TopicFacts, thin, whole
+from pipeline.webhook.envelope import thin, whole
 from pipeline.webhook.lines import (
     CONTENT,
     CORE,
@@ -35,6 +34,7 @@ from pipeline.webhook.lines import (
     attribute_line,
     key_text,
 )
+from pipeline.webhook.naming import KnownTopics, Names, TopicFacts
 
 _DELETE = b"\r\nce-method: DELETE"
 _BYTES = b"\r\ncontent-type: application/octet-stream"
@@ -46,27 +46,21 @@ _SECOND_MAX = 253_402_300_799  # 9999-12-31T23:59:59Z, the last one RFC 3339 can
 
 
 class DeliveryWriter:
-    """Writes the deliveries of one run.
-
-    ``topic_prefixes`` (what webhook ids of a topic start with) and ``defaults`` (source and type of records that are no
-    CloudEvents) are asked once per topic: a topic deleted and made again needs a new writer. ``run_id`` marks the
-    deliveries of a replay or redrive. ``more_lines``: header lines for a proxy, each behind its CR LF. ``public_url``:
-    see `SenderSettings`.
+    """Writes the deliveries of one run. ``more_lines``: header lines for a proxy, each behind its CR LF.
+    ``public_url``: see `SenderSettings`.
     """
 
     def __init__(
         self,
         subscription: Subscription,
         target: Target,
-        *,
         signer: Signer,
-        topic_prefixes: Callable[[str], str],
-        defaults: Callable[[str], tuple[str, str]],
-        run_id: str | None,
+        names: Names,
+        *,
         more_lines: str = "",
         public_url: str = "",
     ) -> None:
-        self.head = static_head(subscription, target, run_id) + more_lines.encode("ascii")
+        self.head = static_head(subscription, target, names.run_id) + more_lines.encode("ascii")
         self._public_url = public_url
         self._sign = signer.sign
         self._sign_github = signer.sign_github if subscription.signing.github else None
@@ -76,8 +70,7 @@ class DeliveryWriter:
             "raw": self._raw,
             "thin": self._thin,
         }[subscription.format]
-        self._topic_prefixes, self._defaults = topic_prefixes, defaults
-        self._topics: dict[str, TopicFacts] = {}
+        self._topics: dict[str, TopicFacts] = KnownTopics(names)
         self._lines = HeaderLines()
         self._second, self._second_text = -1, b""
 
@@ -87,7 +80,7 @@ class DeliveryWriter:
         Raises `Undecodable`.
         """
         at = record if origin is None else origin
-        facts = self._topics.get(at.topic) or self._learn_topic(at.topic)
+        facts = self._topics[at.topic]
         webhook_id = b"%b%d_%d" % (facts.id_prefix, at.partition, at.offset)
         lines, body = self._render(record, facts, webhook_id, at)
         signature = self._sign(webhook_id, timestamp, body)
@@ -168,19 +161,6 @@ class DeliveryWriter:
             if self._second_text:
                 lines += b"\r\nce-time: %b.%03dZ" % (self._second_text, ms)
         return lines
-
-    def _learn_topic(self, topic: str) -> TopicFacts:
-        facts = self._topics[topic] = topic_facts(topic, self._topic_prefixes, self._defaults)
-        return facts
-
-
-def topic_facts(
-    topic: str, topic_prefixes: Callable[[str], str], defaults: Callable[[str], tuple[str, str]]
-) -> TopicFacts:
-    """What `DeliveryWriter` says ``topic_prefixes`` and ``defaults`` are asked for."""
-    prefix, (source, type_) = topic_prefixes(topic), defaults(topic)
-    lines = attribute_line("source", source), attribute_line("type", type_)
-    return TopicFacts(prefix.encode(), source, type_, *lines)
 
 
 def _key_line(key: bytes) -> bytes:

@@ -25,10 +25,11 @@ from pipeline.webhook.bundle import Bundle
 from pipeline.webhook.connect import ConnectFailed, Connector, tls_context
 from pipeline.webhook.credential import Authorization, Credential, Try
 from pipeline.webhook.lines import Undecodable
+from pipeline.webhook.naming import Names
 from pipeline.webhook.settings import SenderSettings
 from pipeline.webhook.transport import Connection, Memo
 from pipeline.webhook.untried import Faults, Waiting, owner
-from pipeline.webhook.writers import Names, writer_of
+from pipeline.webhook.writers import writer_of
 
 __all__ = ["Authorization", "Sender", "SenderSettings"]
 
@@ -40,9 +41,9 @@ class Sender:
     """Delivers for one run. Make it on the running loop; `close` it.
 
     ``guard``: what may be called; a URL it refuses makes every attempt end in a BLOCKED_ADDRESS fault. ``wall_clock``:
-    unix seconds. ``signer``, ``topic_prefixes``, ``defaults``, ``run_id``: see `DeliveryWriter`. ``authorization``: as
-    whom; closed with the sender. ``tls``: the endpoint's own context, else that of ``settings``. ``on_connection`` is
-    called for every connection opened.
+    unix seconds. ``topic_prefixes``, ``defaults``, ``run_id``: see `Names`. ``authorization``: as whom; closed with the
+    sender. ``tls``: the endpoint's own context, else that of ``settings``. ``on_connection`` is called for every
+    connection opened.
     """
 
     def __init__(  # noqa: PLR0913 - its parts, each named at the call

@@ -19,7 +19,8 @@ from pipeline.subscription import Endpoint, Subscription
 from pipeline.webhook.bundle import EventRenderer
 from pipeline.webhook.credential import Writes
 from pipeline.webhook.lines import HeaderLines, Undecodable
-from pipeline.webhook.writers import Names, writer_of
+from pipeline.webhook.naming import Names
+from pipeline.webhook.writers import writer_of
 
 KEY = bytes(32)
 KNOWN_NAMES = re.findall(

@@ -14,6 +14,7 @@ from pipeline.record import Headers, Position, Record
 from pipeline.signing import Signer, Verifier, new_v1_secret
 from pipeline.subscription import Endpoint, Subscription
 from pipeline.webhook.bundle import BatchWriter, EventRenderer, bundle_id
+from pipeline.webhook.naming import Names
 from pipeline.webhook.request import DeliveryWriter
 from tests.unit.webhook.test_request import EVENT, KEY, NOW, read, record, writer
 
@@ -25,9 +26,7 @@ def parts(**spec: Any) -> tuple[Subscription, dict[str, Any]]:
     subscription = Subscription(name="s", topics=("orders",), endpoint=endpoint, **spec)
     return subscription, {
         "signer": Signer([KEY]),
-        "topic_prefixes": lambda _: "evt_aaaaaaaaaa_",
-        "defaults": lambda topic: (f"/app/{topic}", f"{topic}.record"),
-        "run_id": "r1",
+        "names": Names(lambda _: "evt_aaaaaaaaaa_", lambda topic: (f"/app/{topic}", f"{topic}.record"), "r1"),
     }
 
 

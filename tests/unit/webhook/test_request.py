@@ -12,6 +12,7 @@ from pipeline.guard import Guard
 from pipeline.record import Headers, Position, Record
 from pipeline.signing import Signer, Verifier, new_v1_secret, v1a_public
 from pipeline.subscription import Endpoint, Signing, Subscription
+from pipeline.webhook.naming import Names
 from pipeline.webhook.request import DeliveryWriter
 
 KEY, SEED = bytes(32), bytes(range(32))
@@ -32,9 +33,11 @@ def writer(signer: Signer | None = None, run_id: str | None = None, **spec: Any)
         subscription,
         Guard().check_url(endpoint.url),
         signer=signer or Signer([KEY]),
-        topic_prefixes=lambda topic: {"orders": "evt_aaaaaaaaaa_", "other": "evt_bbbbbbbbbb_"}[topic],
-        defaults=lambda topic: (f"/app/{topic}", f"{topic}.record"),
-        run_id=run_id,
+        names=Names(
+            lambda topic: {"orders": "evt_aaaaaaaaaa_", "other": "evt_bbbbbbbbbb_"}[topic],
+            lambda topic: (f"/app/{topic}", f"{topic}.record"),
+            run_id,
+        ),
     )
 
 
