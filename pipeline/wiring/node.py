@@ -19,9 +19,10 @@ from pipeline.push.counting import CountingHooks, RunCounts
 from pipeline.push.history import recorded
 from pipeline.push.lookout import Lookout
 from pipeline.push.senders import make_sender
+from pipeline.push.sweeping import Sweeper
 from pipeline.push.worker import Worker
 from pipeline.wiring.configured import named_instance
-from pipeline.wiring.ground import RUNS, TALLIES
+from pipeline.wiring.ground import PARKED, RUNS, SUBSCRIPTIONS, TALLIES
 from pipeline.wiring.services import Services
 
 
@@ -54,6 +55,9 @@ class Node(Services):
         self._watch(worker)
         counts.start(partial(_bounded, worker))
         self._undo.push_async_callback(counts.stop)
+        sweeper = Sweeper(self.table(PARKED), self.table(SUBSCRIPTIONS), self.table(RUNS), self.hooks.on_consumer_error)
+        sweeper.start()
+        self._undo.push_async_callback(sweeper.stop)
         return worker
 
     def _watch(self, worker: Worker) -> None:
