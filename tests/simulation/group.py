@@ -101,11 +101,13 @@ class Member:
         self.positions: dict[Place, int] = {}
         self.next_word_at = 0.0
         self._owned: set[Place] = set()
+        self._words: list[Callable[[], None]] = []
         self._heard_at = float("-inf")
         self._polled_at = process.world.now
         self._renewed_at = float("-inf")
         self._changes = self._changes_known = 0
         self._stopping = self._joined = False
+        self._joined_at = 0.0
 
     def start(self) -> None:
         self.process.world.at(self.process.world.latency(), self._join)
@@ -139,7 +141,7 @@ class Member:
             world.at(TICK_S, self._join)
             return
         self._group.join(self)
-        self._joined = True
+        self._joined, self._joined_at = True, world.now
 
     def _beat(self) -> None:
         process, world = self.process, self.process.world
@@ -160,9 +162,9 @@ class Member:
     def _answered(self, known: bool, issued_at: float) -> None:
         if self.process.cut or self._stopping or not self._joined:
             return
-        if not known:
-            self._lost()
-        elif self._owned:
+        if not known and issued_at >= self._joined_at:
+            self._lost()  # else it is an answer to whom it was before it joined again
+        elif known and self._owned:
             # The lease: a commit in the group that was taken, counted from when it was issued.
             self._heard_at = max(self._heard_at, issued_at)
 
@@ -175,10 +177,25 @@ class Member:
         self.process.world.at(self.process.world.latency(), self._join)
 
     def receive_assigned(self, places: list[Place]) -> None:
-        if self._is_out_of_reach():
-            self.process.world.at(TICK_S, self.receive_assigned, places)
-        else:
-            self.process.in_thread(lambda: self._assigned(places))
+        self._hear(lambda: self._assigned(places))
+
+    def receive_revoked(self, places: list[Place]) -> None:
+        self._hear(lambda: self._revoked(places))
+
+    def _hear(self, word: Callable[[], None]) -> None:
+        self._words.append(word)
+        if len(self._words) == 1:
+            self._listen()
+
+    def _listen(self) -> None:
+        """While it is out of reach what is said to it waits, in its order."""
+        process, world = self.process, self.process.world
+        if process.alive and (process.cut or world.broker_down):
+            world.at(TICK_S, self._listen)
+            return
+        words, self._words = self._words, []
+        for word in words:
+            process.in_thread(word)
 
     def _assigned(self, places: list[Place]) -> None:
         if self._stopping:
@@ -189,15 +206,6 @@ class Member:
         self._owned.update(places)
         self._changes += 1
         self.process.tell(self._tell_assigned, places, self._changes)
-
-    def receive_revoked(self, places: list[Place]) -> None:
-        if self._is_out_of_reach():
-            self.process.world.at(TICK_S, self.receive_revoked, places)
-        else:
-            self.process.in_thread(lambda: self._revoked(places))
-
-    def _is_out_of_reach(self) -> bool:
-        return self.process.alive and (self.process.cut or self.process.world.broker_down)
 
     def _revoked(self, places: list[Place]) -> None:
         if self._stopping or any(self._group.owner.get(place) != self.process.name for place in places):
