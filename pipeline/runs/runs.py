@@ -137,6 +137,10 @@ class Runs:
             elif run.state in ("active", "paused"):
                 await self.cancel(subscription, run.kind, run.id)
 
+    async def unpark(self, subscription: str) -> None:
+        """Forget which keys of its live delivery wait."""
+        await _sweep(self._parked, f"{group_of(self.namespace, subscription)}/")
+
     async def progress(self, run: StoredRun, default_rate_per_s: float | None = None) -> Progress:
         """How far it is and what came of it. ``default_rate_per_s``: the subscription's."""
         group = self.group(run)

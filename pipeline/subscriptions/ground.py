@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from pipeline.errors import Conflict, DeclarationInvalid, GroupActive
-from pipeline.faces import Pointers, Table, TopicFacts
+from pipeline.faces import CommittedOffset, Partition, Pointers, Table, TopicFacts
 from pipeline.names import check_topic_name, dead_letter_topic_of
 from pipeline.runs import Kind, Runs
 from pipeline.subscription import Subscription
@@ -17,6 +17,8 @@ DEAD_LETTER_CONFIG = {"retention.ms": str(30 * 24 * 3600 * 1000), "cleanup.polic
 _EMPTY = ("Empty", "Dead")
 # A worker that lets go of a run drains it for at most `bridge.drain_s` (10 s), then commits.
 LET_GO_S_MAX = 12.0
+# One that has nothing under way lets go as soon as its table tells it to.
+LET_GO_IDLE_S = 3.0
 LOOK_EVERY_S = 0.25
 
 
@@ -45,17 +47,25 @@ class Ground:
     async def forget(self, group: str, topics: Mapping[str, TopicFacts], *, while_worked_on: bool) -> None:
         """Delete the group with its offsets, and again when a worker that lets go commits once more.
 
-        A worker drains first, so that may be `LET_GO_S_MAX` later; without one at work it is done at once.
+        A worker drains first, so that may be `LET_GO_S_MAX` later, or `LET_GO_IDLE_S` where all was delivered and
+        nothing was appended since; without one at work it is done at once.
         """
+        places = places_of(topics)
+        committed = await self._offsets.read(group, places)
         await self._admin.delete_group(group)
         if not while_worked_on or await self._admin.group_state(self._bridge_group) in _EMPTY:
             return
-        places = places_of(topics)
-        for _ in range(int(LET_GO_S_MAX / LOOK_EVERY_S)):
+        for look in range(1, 1 + int(LET_GO_S_MAX / LOOK_EVERY_S)):
             await self._sleep(LOOK_EVERY_S)
             if await self._offsets.read(group, places):
                 await self._admin.delete_group(group)
                 return
+            if look == int(LET_GO_IDLE_S / LOOK_EVERY_S) and await self._is_at_end(committed, places):
+                return
+
+    async def _is_at_end(self, committed: Mapping[Partition, CommittedOffset], places: list[Partition]) -> bool:
+        ends = await self._admin.offsets(places, "latest")
+        return all(place in committed and committed[place].offset >= end for place, end in ends.items())
 
     async def prepare(self, group: str, spec: Subscription, topics: Mapping[str, TopicFacts]) -> None:
         """Make the dead-letter topic, or widen it, and commit the start of every partition that has none."""

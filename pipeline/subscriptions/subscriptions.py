@@ -185,6 +185,8 @@ class Subscriptions:
             if forget:
                 topics = await self._admin.describe(list(row.spec.topics))
                 await self._ground.forget(self.group(name), topics, while_worked_on=row.state == "active")
+                if self._beside.runs is not None:
+                    await self._beside.runs.unpark(name)
 
     async def _admitted(self, spec: Subscription, old: StoredSubscription | None) -> int | None:
         """What the endpoint allows; an address that may not be called is told by the pointer of its URL."""

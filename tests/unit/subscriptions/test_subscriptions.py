@@ -15,6 +15,7 @@ from pipeline.errors import (
     SubscriptionNotFound,
     VersionConflict,
 )
+from pipeline.parking import ParkedKey
 from pipeline.sealing import unseal
 from pipeline.signing import parse_v1_secret
 from pipeline.subscription import secret_context
@@ -93,6 +94,42 @@ async def test_forgetting_outlasts_a_worker_that_commits_while_it_lets_go(house:
     house.slept.append(let_go)
     await house.subscriptions.delete("hook", forget=True)
     assert GROUP not in house.offsets.committed
+
+
+async def test_forgetting_waits_as_long_as_something_may_be_under_way(house: GatewayHouse) -> None:
+    """Three seconds where all was delivered, twelve where something was not, or came meanwhile."""
+    waited = []
+    for delivered, appended in ((True, False), (False, False), (True, True)):
+        await house.subscriptions.put("hook", {**DECLARED, "start": "earliest"})
+        parts = house.log.topics["orders"].partitions
+        ends: dict[tuple[str, int], tuple[int, str | None]] = {
+            ("orders", number): (part.end, None) for number, part in enumerate(parts)
+        }
+        await house.offsets.commit(GROUP, ends if delivered else dict.fromkeys(ends, (0, None)))
+        house.offsets.active.add("app._bridge")
+        looks: list[bool] = []
+
+        async def look(looks: list[bool] = looks, appended: bool = appended) -> None:
+            looks.append(True)
+            if appended and len(looks) == 1:
+                house.log.append("orders", b"x", partition=0)
+
+        house.slept[:] = [look]
+        await house.subscriptions.delete("hook", forget=True)
+        waited.append(len(looks) * 0.25)
+    assert waited == [3.0, 12.0, 12.0]
+
+
+async def test_forgetting_lets_the_keys_go_that_waited(house: GatewayHouse) -> None:
+    await house.subscriptions.put("hook", DECLARED)
+    own, other = (
+        ParkedKey(group=group, topic="orders", partition=0, key=b"k", policy="park", reason="exhausted")
+        for group in ("app.hook", "app.hook2")
+    )
+    for one in (own, other):
+        await house.parked_rows.put(one.name, one.value(), based_on=None)
+    await house.subscriptions.delete("hook", forget=True)
+    assert list(house.parked_rows.content) == [other.name]
 
 
 async def test_the_same_declaration_again_changes_nothing(house: GatewayHouse) -> None:
