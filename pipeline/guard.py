@@ -3,80 +3,30 @@
 Rules. A URL is judged by its text only where text is certain (scheme, port, user info, spelling of the host);
 everything else is judged by the address that will be connected to, so no spelling, redirect, DNS answer or rebinding
 gets around it. Whoever connects asks `Guard.check_address` about *every* answer of the resolver and connects to one of
-those very addresses. The table is our own: `ipaddress.is_global` changes between patch releases and calls NAT64, 6to4,
-`168.63.129.16` and multicast global. What this product itself listens on, its brokers and its registry are refused by
-address and port (`Guard.deny`), whatever an operator has opened: a request to them could be one in Kafka's protocol.
+those very addresses; the table is `pipeline.networks`. What this product itself listens on, its brokers and its
+registry are refused by address and port (`Guard.deny`), whatever an operator has opened: a request to them could be one
+in Kafka's protocol.
 
-Sources: IANA special-purpose address registries (2026), RFC 6890, RFC 6052, RFC 3056; WHATWG URL "ends in a number",
-WHATWG Fetch "bad port".
+Source: WHATWG URL "ends in a number".
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from urllib.parse import urlsplit
 
 import msgspec
 
 from pipeline.errors import AddressBlocked, DeclarationInvalid
+from pipeline.networks import BAD_PORTS, PRIVATE, Address, address_of, is_loopback, rule_against, unmapped
 
-_BLOCKED_V4 = tuple(
-    (IPv4Network(network), rule)
-    for network, rule in (
-        ("0.0.0.0/8", "this network"),
-        ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "shared by carriers"),
-        ("127.0.0.0/8", "loopback"),
-        ("169.254.0.0/16", "link-local (cloud metadata)"),
-        ("172.16.0.0/12", "private"),
-        ("192.0.0.0/24", "reserved for protocols"),
-        ("192.0.2.0/24", "documentation"),
-        ("192.31.196.0/24", "AS112"),
-        ("192.52.193.0/24", "AMT relays"),
-        ("192.88.99.0/24", "6to4 relays"),
-        ("192.168.0.0/16", "private"),
-        ("192.175.48.0/24", "AS112"),
-        ("198.18.0.0/15", "benchmarks"),
-        ("198.51.100.0/24", "documentation"),
-        ("203.0.113.0/24", "documentation"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
-        ("168.63.129.16/32", "the Azure host"),
-    )
-)
-# IPv6: only global unicast, less what is carved out of it. That denies ::, ::1, v4-compatible, v4-translated, NAT64
-# (64:ff9b::/96, 64:ff9b:1::/48), discard-only, SRv6, unique local (AWS fd00:ec2::254), link- and site-local, multicast.
-_GLOBAL_V6 = IPv6Network("2000::/3")
-_BLOCKED_V6 = tuple(
-    (IPv6Network(network), rule)
-    for network, rule in (
-        ("2001::/23", "reserved for protocols (Teredo, ORCHID, benchmarks)"),
-        ("2001:db8::/32", "documentation"),
-        ("2002::/16", "6to4, which hides an IPv4 address"),
-        ("3fff::/20", "documentation"),
-    )
-)
-# Where HTTP is not spoken, or a request could do harm: WHATWG Fetch "bad port", ZooKeeper, Kafka.
-# fmt: off
-_BAD_PORTS = frozenset({
-    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
-    110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531,
-    532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 2181, 3659, 4045, 4190,
-    5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 9092, 9093, 10080,
-})
-# fmt: on
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z", re.ASCII)
 _ENDS_IN_NUMBER = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)\Z", re.ASCII)
-_LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-# What an operator's own services (a registry, a proxy) may live on, beside the public internet.
-_PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _OWN = "a part of this very system (its gateway, a broker, the registry)"
 ANY_HERE = "*"
 """In `Guard.deny`: every address of this machine."""
-
-Address = IPv4Address | IPv6Address
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -123,7 +73,7 @@ class Guard:
         """For URLs out of the configuration (registry, egress proxy): private networks, loopback, plain http too, but
         no more metadata services, spellings or mail servers than anybody.
         """
-        return cls(_PRIVATE, allow_loopback=True, allow_http=True)
+        return cls(PRIVATE, allow_loopback=True, allow_http=True)
 
     def deny(self, places: Iterable[tuple[str, int]]) -> None:
         """From now on refuse these names and addresses at these ports, whatever is allowed; `ANY_HERE` names every
@@ -164,16 +114,16 @@ class Guard:
 
     def check_address(self, host: str, address: str, port: int | None = None) -> None:
         """Raise `AddressBlocked` unless `address` (an answer of the resolver for `host`, or a peer's) may be called."""
-        ip = _unmapped(address)
+        ip = unmapped(address)
         if ip is None:
             raise AddressBlocked(host, address, "not an address")
         if port is not None:
             self._check_own(host, ip, port)
-        if any(ip in network for network in self._allow) or (self._allow_loopback and _is_loopback(ip)):
+        if any(ip in network for network in self._allow) or (self._allow_loopback and is_loopback(ip)):
             return
-        if host == "localhost" and not _is_loopback(ip):
+        if host == "localhost" and not is_loopback(ip):
             raise AddressBlocked(host, address, "no loopback address, though the name says so")
-        rule = _rule_against(ip)
+        rule = rule_against(ip)
         if rule is not None:
             raise AddressBlocked(host, address, rule)
 
@@ -183,18 +133,18 @@ class Guard:
             raise AddressBlocked(host, f"port {port}", _OWN)
 
     def _check_own(self, host: str, ip: Address, port: int) -> None:
-        here = _is_loopback(ip) or ip.is_unspecified
+        here = is_loopback(ip) or ip.is_unspecified
         if (str(ip), port) in self._own or (here and (ANY_HERE, port) in self._own):
             raise AddressBlocked(host, f"{ip} port {port}", _OWN)
 
     def _check_port(self, host: str, port: int) -> None:
         if self._ports is not None and port not in self._ports:
             raise AddressBlocked(host, f"port {port}", f"none of {', '.join(map(str, sorted(self._ports)))}")
-        if self._ports is None and port in _BAD_PORTS:
+        if self._ports is None and port in BAD_PORTS:
             raise AddressBlocked(host, f"port {port}", "where something other than HTTP listens")
 
     def _check_plain(self, host: str, literal: Address | None) -> None:
-        loopback = host == "localhost" or (literal is not None and _is_loopback(literal))
+        loopback = host == "localhost" or (literal is not None and is_loopback(literal))
         if not self._allow_http and not (self._allow_loopback and loopback):
             raise AddressBlocked(host, "plain http", "refused; use https")
 
@@ -202,13 +152,13 @@ class Guard:
 def _check_host(host: str) -> Address | None:
     """The address `host` literally is, None for a DNS name; other spellings (127.1, 0x7f.1, zone ids) are refused."""
     if ":" in host:
-        literal = _parsed(host)
+        literal = address_of(host)
         if literal is None or "%" in host:
             raise AddressBlocked(host, "its host", "not an IPv6 address without zone")
         return literal
     labels = host.split(".")
     if _ENDS_IN_NUMBER.match(labels[-1]):
-        literal = _parsed(host)
+        literal = address_of(host)
         if literal is None:
             raise AddressBlocked(host, "its host", "neither a name nor an IPv4 address of four decimal numbers")
         return literal
@@ -217,21 +167,8 @@ def _check_host(host: str) -> Address | None:
     return None
 
 
-def _parsed(text: str) -> Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _unmapped(text: str) -> Address | None:
-    """The address, as IPv4 when it is one mapped into IPv6."""
-    ip = _parsed(text)
-    return (ip.ipv4_mapped or ip) if isinstance(ip, IPv6Address) else ip
-
-
 def _canonical(name: str) -> str:
-    ip = _unmapped(name)
+    ip = unmapped(name)
     if ip is not None:
         return ANY_HERE if ip.is_unspecified else str(ip)
     return name.lower()
@@ -242,15 +179,3 @@ def _network(text: str) -> IPv4Network | IPv6Network:
         return ip_network(text)
     except ValueError:
         raise DeclarationInvalid("/allow", text, "a network such as 10.1.0.0/16") from None
-
-
-def _is_loopback(ip: Address) -> bool:
-    return any(ip in network for network in _LOOPBACK)
-
-
-def _rule_against(ip: Address) -> str | None:
-    if isinstance(ip, IPv4Address):
-        return next((rule for network, rule in _BLOCKED_V4 if ip in network), None)
-    if ip not in _GLOBAL_V6:
-        return "loopback" if ip == IPv6Address("::1") else "outside IPv6 global unicast"
-    return next((rule for network, rule in _BLOCKED_V6 if ip in network), None)

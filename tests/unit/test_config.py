@@ -12,7 +12,6 @@ from pipeline.config import (
     ENVIRONMENT_ALIASES,
     ENVIRONMENT_OTHERS,
     Config,
-    GatewaySettings,
     Key,
     effective,
     environment_name,
@@ -20,6 +19,7 @@ from pipeline.config import (
     load_config,
 )
 from pipeline.errors import DeclarationInvalid, PipelineError
+from pipeline.settings import GatewaySettings
 
 BOOTSTRAP = ("kafka", "bootstrap_servers")
 

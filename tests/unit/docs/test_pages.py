@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from pipeline.cli.program import command_line
-from pipeline.config import Settings, known_keys
+from pipeline.config import known_keys
 from pipeline.gateway.problems import MEANINGS
+from pipeline.settings import Settings
 from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription
 from pipeline.telemetry.metrics import Metrics
 from pipeline.topic import Topic
