@@ -17,7 +17,6 @@ from pipeline.errors import DeclarationInvalid, InputError
 from pipeline.gateway.answers import body_as, json_response
 from pipeline.gateway.asking import json_object_of, query_of, who_asks, whole_number
 from pipeline.gateway.parts import GatewayParts
-from pipeline.gateway.runs import SelectBody
 from pipeline.gateway.subscriptions import subscription_name
 from pipeline.gateway.verbs import Verb
 from pipeline.moment import ms_from_rfc3339
@@ -36,7 +35,7 @@ _PARTITION_MAX, _OFFSET_MAX = 2**31 - 1, 2**63 - 1
 
 class DiscardBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reason: str
-    select: SelectBody = SelectBody()
+    select: Selection = Selection()
     dry_run: bool = False
 
 
@@ -136,7 +135,7 @@ class DeadLetterRoutes:
     async def discard(self, request: Request) -> Response:
         name = self._name(request)
         body = body_as(DiscardBody, await self._body(request))
-        plan = await self._parts.discards.plan(name, body.select.selection(), body.reason)
+        plan = await self._parts.discards.plan(name, body.select, body.reason)
         shown = {"dry_run": body.dry_run, "count": plan.count, "by_reason": plan.reasons}
         if body.dry_run or not plan.count:
             return json_response({**shown, "discard": None})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +18,9 @@ from pipeline.redrive import RedriveAsked, Selection
 from pipeline.replay import ReplayAsked
 from pipeline.runs import Kind, StampedRun
 from pipeline.subscription import Endpoint
+
+KINDS: tuple[Kind, ...] = ("replay", "redrive")
+TURNS: tuple[Literal["pause", "resume", "cancel"], ...] = ("pause", "resume", "cancel")
 
 
 class ReplayBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename={"start": "from"}):
@@ -34,21 +38,8 @@ class ReplayBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     dry_run: bool = False
 
 
-class SelectBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    reasons: tuple[str, ...] = ()
-    statuses: tuple[int, ...] = ()
-    keys: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    since: str | None = None
-    filters: tuple[dict[str, Any], ...] = ()
-    ids: tuple[str, ...] = ()
-
-    def selection(self) -> Selection:
-        return Selection(**msgspec.structs.asdict(self))
-
-
 class RedriveBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    select: SelectBody = SelectBody()
+    select: Selection = Selection()
     rate_per_s: float | None = None
     only_if_latest_for_key: bool = False
     dry_run: bool = True
@@ -60,20 +51,15 @@ class RunRoutes:
 
     def verbs(self) -> list[Verb]:
         under = "/v1/subscriptions/{name}"
-        return [
-            Verb("POST", f"{under}/replays", self.replay),
-            Verb("GET", f"{under}/replays", self.replays),
-            Verb("GET", f"{under}/replays/{{run}}", self.one_replay),
-            Verb("POST", f"{under}/replays/{{run}}/pause", self.pause_replay),
-            Verb("POST", f"{under}/replays/{{run}}/resume", self.resume_replay),
-            Verb("POST", f"{under}/replays/{{run}}/cancel", self.cancel_replay),
-            Verb("POST", f"{under}/redrives", self.redrive),
-            Verb("GET", f"{under}/redrives", self.redrives),
-            Verb("GET", f"{under}/redrives/{{run}}", self.one_redrive),
-            Verb("POST", f"{under}/redrives/{{run}}/pause", self.pause_redrive),
-            Verb("POST", f"{under}/redrives/{{run}}/resume", self.resume_redrive),
-            Verb("POST", f"{under}/redrives/{{run}}/cancel", self.cancel_redrive),
-        ]
+        made = [Verb("POST", f"{under}/replays", self.replay), Verb("POST", f"{under}/redrives", self.redrive)]
+        for kind in KINDS:
+            one = f"{under}/{kind}s/{{run}}"
+            made += [
+                Verb("GET", f"{under}/{kind}s", partial(self.all, kind)),
+                Verb("GET", one, partial(self.one, kind)),
+                *(Verb("POST", f"{one}/{turn}", partial(self.turn, kind, turn)) for turn in TURNS),
+            ]
+        return made
 
     async def replay(self, request: Request) -> Response:
         """201 with the run, or 200 with what it would be."""
@@ -92,7 +78,7 @@ class RunRoutes:
         name = self._name(request)
         body = body_as(RedriveBody, await self._body(request))
         asked = RedriveAsked(
-            select=body.select.selection(),
+            select=body.select,
             rate_per_s=body.rate_per_s,
             only_if_latest_for_key=body.only_if_latest_for_key,
         )
@@ -109,42 +95,12 @@ class RunRoutes:
             return json_response({"dry_run": True, **shown})
         return self._begun(await self._parts.redrives.create(plan, who=who_asks(request)), shown)
 
-    async def replays(self, request: Request) -> Response:
-        return self._all(request, "replay")
-
-    async def redrives(self, request: Request) -> Response:
-        return self._all(request, "redrive")
-
-    async def one_replay(self, request: Request) -> Response:
-        return await self._one(request, "replay")
-
-    async def one_redrive(self, request: Request) -> Response:
-        return await self._one(request, "redrive")
-
-    async def pause_replay(self, request: Request) -> Response:
-        return await self._turned(request, "replay", "pause")
-
-    async def resume_replay(self, request: Request) -> Response:
-        return await self._turned(request, "replay", "resume")
-
-    async def cancel_replay(self, request: Request) -> Response:
-        return await self._turned(request, "replay", "cancel")
-
-    async def pause_redrive(self, request: Request) -> Response:
-        return await self._turned(request, "redrive", "pause")
-
-    async def resume_redrive(self, request: Request) -> Response:
-        return await self._turned(request, "redrive", "resume")
-
-    async def cancel_redrive(self, request: Request) -> Response:
-        return await self._turned(request, "redrive", "cancel")
-
-    def _all(self, request: Request, kind: Kind) -> Response:
+    async def all(self, kind: Kind, request: Request) -> Response:
         query_of(request)
         found = self._parts.runs.of(self._name(request), kind)
         return json_response({f"{kind}s": [self._shown(one) for one in found]})
 
-    async def _one(self, request: Request, kind: Kind) -> Response:
+    async def one(self, kind: Kind, request: Request) -> Response:
         query_of(request)
         name = self._name(request)
         found = self._parts.runs.get(name, kind, str(request.path_params["run"]))
@@ -152,11 +108,11 @@ class RunRoutes:
         progress = await self._parts.runs.progress(found.run, rate)
         return json_response(self._shown(found) | {"progress": progress}, etag=str(found.version))
 
-    async def _turned(self, request: Request, kind: Kind, verb: str) -> Response:
+    async def turn(self, kind: Kind, turn: Literal["pause", "resume", "cancel"], request: Request) -> Response:
         query_of(request)
         runs = self._parts.runs
-        turn = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}[verb]
-        turned = await turn(self._name(request), kind, str(request.path_params["run"]), who=who_asks(request))
+        turned_by = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}[turn]
+        turned = await turned_by(self._name(request), kind, str(request.path_params["run"]), who=who_asks(request))
         return json_response(self._shown(turned), etag=str(turned.version))
 
     def _name(self, request: Request) -> str:

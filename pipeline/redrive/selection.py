@@ -19,7 +19,7 @@ IDS_MAX = 4000
 NAMED_MAX = 100
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
+class Selection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Dead letters that match all of what is given; empty means any.
 
     ``reasons``, ``statuses``, ``keys`` (texts) and ``types`` (CloudEvents): one of them. ``since`` (RFC 3339): failed

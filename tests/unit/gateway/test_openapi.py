@@ -15,8 +15,9 @@ from pipeline.gateway.cursors import CommitBody
 from pipeline.gateway.dead_letters import DiscardBody, EditBody
 from pipeline.gateway.openapi import document
 from pipeline.gateway.problems import MEANINGS
-from pipeline.gateway.runs import RedriveBody, ReplayBody, SelectBody
+from pipeline.gateway.runs import RedriveBody, ReplayBody
 from pipeline.pull import CursorSpec, ReaderSettings
+from pipeline.redrive import Selection
 from pipeline.subscription import Batch, Endpoint, RetryPolicy, Signing, Subscription
 from pipeline.subscriptions import ResetAsked
 from tests.fakes.house import GatewayHouse
@@ -79,7 +80,7 @@ def test_bodies_have_the_members_of_their_values() -> None:
         (SCHEMAS["Commit"]["properties"], CommitBody),
         (SCHEMAS["ReplayAsked"]["properties"], ReplayBody),
         (SCHEMAS["RedriveAsked"]["properties"], RedriveBody),
-        (SCHEMAS["LetterSelection"]["properties"], SelectBody),
+        (SCHEMAS["LetterSelection"]["properties"], Selection),
         (SCHEMAS["DiscardAsked"]["properties"], DiscardBody),
         (SCHEMAS["EditAsked"]["properties"], EditBody),
         (SCHEMAS["ResetAsked"]["properties"], ResetAsked),
