@@ -45,8 +45,9 @@ class Catalog:
         return known[1].topic_id if known else None
 
     def forget(self, topic: str) -> None:
-        """Ask again at the next `get`: something changed it."""
-        self._known.pop(topic, None)
+        """Ask again at the next `get`: something changed it, or may have."""
+        if topic in self._known:
+            self._known[topic] = (float("-inf"), self._known[topic][1])
 
     def _asked(self, topic: str) -> asyncio.Task[TopicState | None]:
         """One question at a time per topic, however many wait for the answer."""

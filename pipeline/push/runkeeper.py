@@ -11,6 +11,7 @@ from pipeline.names import state_topic_of
 from pipeline.push import ackmaps
 from pipeline.push.ackmaps import AckMaps
 from pipeline.push.commits import Committer
+from pipeline.push.identity import check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.pointers import PointerKeeper
 from pipeline.push.reading import Place, Reading
@@ -54,13 +55,16 @@ class RunKeeper:
         return set(self.run.places)
 
     async def take(self, places: Iterable[Place]) -> list[Place]:
-        """Begin those of ``places`` that are not begun, from their pointers; returns those whose pointer is missing."""
+        """Begin those of ``places`` that are not begun, from their pointers; returns those whose pointer is missing.
+        Raises `TopicRecreated` where the topic is not the one this run has read before.
+        """
         wanted = [place for place in places if place not in self.places and self.reading.reads(place)]
         if not wanted or self.is_leaving:
             return []
         counts = {}
         for topic in {topic for topic, _ in wanted}:
             state = await self._parts.catalog.get(topic)
+            check_identity({topic: state}, self.topic_ids)
             counts[topic] = state.partitions
             self.topic_ids.setdefault(topic, state.topic_id)
         await self._widen_dead_letters(1 + max(number for _, number in wanted))

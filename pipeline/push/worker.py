@@ -202,6 +202,9 @@ class Worker:
                 await keeper.run.close()
                 del self._keepers[group]
                 self._settling.rounds.forget(group)
+                for topic in keeper.topic_ids:
+                    # It may be begun again because its topic was made again: under the old id it would send other ids.
+                    self._parts.catalog.forget(topic)
         self.membership.set_topics({topic for reading in wanted.values() for topic in reading.topics})
         await self._taking.take_all(wanted)
         if stays is not None:

@@ -104,7 +104,7 @@ class Operators:
         if state == "paused" and stored.state != "active":
             return
         self._say(f"{name}: {stored.state} ({stored.reason}) -> {state}")
-        changed = msgspec.structs.replace(stored, state=state, reason="")
+        changed = msgspec.structs.replace(stored, state=state, reason="", generation=stored.generation + 1)
         drive(self._broker.subscriptions.put(name, msgspec.json.encode(changed), based_on=row.version))
 
     def put_right(self) -> None:

@@ -36,6 +36,8 @@ class SimSender:
         self._may_act, self._id_prefix = may_act, id_prefix
         self._open: dict[int, tuple[object, Callable[[], object]]] = {}
         self._number = 0
+        # Asked once per topic, as the real one does.
+        self._prefixes: dict[str, str] = {}
         # Taken, but with others behind that are still on their way: nobody was told yet.
         self._untold: dict[int, list[Record]] = {}
 
@@ -86,7 +88,10 @@ class SimSender:
 
     def _events(self, content: Record | Sequence[BundledEvent]) -> list[tuple[str, Record]]:
         if isinstance(content, Record):
-            return [(f"{self._id_prefix(content.topic)}{content.partition}_{content.offset}", content)]
+            prefix = self._prefixes.get(content.topic)
+            if prefix is None:
+                prefix = self._prefixes[content.topic] = self._id_prefix(content.topic)
+            return [(f"{prefix}{content.partition}_{content.offset}", content)]
         return [(event.webhook_id.decode(), self._as_published(event)) for event in content]
 
     def _as_published(self, event: BundledEvent) -> Record:

@@ -87,6 +87,8 @@ async def test_forgetting_asks_again() -> None:
     known = Catalog(cluster)
     await known.get("orders")
     known.forget("orders")
+    # What is still under way goes by the id it was begun with.
+    assert known.id_of("orders") == ORDERS.topic_id
     await known.get("orders")
     assert cluster.asked == 2
 

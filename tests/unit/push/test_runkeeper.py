@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.delivery.pointer import Pointer
 from pipeline.errors import BrokerUnavailable
+from pipeline.push.identity import TopicRecreated
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.subscription import StoredRun
 from tests.fakes.bridge import FakeBridge, eventually, reading_of
@@ -54,6 +55,18 @@ async def test_delivery_begins_at_the_pointer_and_what_is_begun_is_not_begun_aga
     assert await keeper.take([T0, T1]) == []
     assert [record.value for record, _ in bench.sender.sent] == [b"2"]
     assert keeper.places == {T0, T1}
+
+
+async def test_more_of_a_topic_that_was_made_again_is_not_taken() -> None:
+    """Offsets of the old one say nothing of it."""
+    bench = Bench()
+    keeper = await bench.taken()
+    keeper.lose([T1])
+    bench.log.delete("t")
+    bench.log.create("t", 2)
+    with pytest.raises(TopicRecreated):
+        await keeper.take([T1])
+    assert keeper.places == {T0}
 
 
 async def test_a_missing_pointer_is_returned_and_nothing_is_begun_there() -> None:
