@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COMPILED = ROOT / "build" / "compiled"
 BRIDGE_CORE, OTHER_CORE = 0, 1
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+ANY_CORE = len(CORES)
 LIMIT_S = 120.0
 POLL_S = 0.1
 # What comes too late or twice comes within this.
@@ -138,7 +139,7 @@ def cpu_s(process: psutil.Process) -> float:
 
 @contextlib.contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """What is started here runs on that core, where the system lets us say so and has more than one."""
+    """What is started here runs on that core, where the system lets us say so and has it; `ANY_CORE`: on any."""
     if core >= len(CORES):
         yield
         return

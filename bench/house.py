@@ -65,11 +65,11 @@ class House:
         return sum(int(lag) for lag in lags if lag.isdigit()) if lags else None
 
     @contextlib.contextmanager
-    def bridge(self) -> Iterator[Child]:
-        """The bridge on a core of its own, until the block ends."""
+    def bridge(self, core: int = BRIDGE_CORE) -> Iterator[Child]:
+        """The bridge, by default on a core of its own, until the block ends."""
         words = [sys.executable, "-m", "pipeline", "bridge", "--dir", str(self.directory)]
         log = self.directory / "bridge.log"
-        with on_core(BRIDGE_CORE):
+        with on_core(core):
             child = Child(Command(words=words, output=log, grace_s=30, environment={"PYTHONPATH": str(ROOT)}))
         try:
             yield child
