@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from pipeline.errors import FormatUnreadable, SchemaNotFound
 from pipeline.faces import TopicFacts
 from pipeline.format import frame
@@ -64,7 +62,7 @@ class Rendering:
         headers = tuple(
             (name, b"application/json" if name == "content-type" else text) for name, text in record.headers
         )
-        return msgspec.structs.replace(record, value=value, headers=headers)
+        return record.holding(record.key, value, headers)
 
     async def _codec(self, schema_id: int) -> AvroCodec | None:
         codec = self._codecs.get(schema_id)

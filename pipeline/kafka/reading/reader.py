@@ -63,10 +63,10 @@ class Reader:
         self._assigned: dict[Place, int] = {}
         self._paused: set[Place] = set()
         self._aside: list[Said] = []
-        self._thread = threading.Thread(target=self._run, name=f"log-view-{number}", daemon=True)
+        self._own_thread = threading.Thread(target=self._run, name=f"log-view-{number}", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self._own_thread.start()
 
     def order(self, order: Order) -> None:
         self._orders.append(order)
@@ -82,8 +82,8 @@ class Reader:
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end; False when it did not come in time."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        self._own_thread.join(timeout_s)
+        return not self._own_thread.is_alive()
 
     # On the thread from here on.
 

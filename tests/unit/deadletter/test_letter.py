@@ -29,7 +29,7 @@ def buried(record: Record = RECORD, failure: Failure = FAILURE, redrives: int = 
 
 def changed(record: Record, name: str, value: bytes | None) -> Record:
     headers: Headers = tuple((found, value if found == name else text) for found, text in record.headers)
-    return msgspec.structs.replace(record, headers=headers)
+    return record.holding(record.key, record.value, headers)
 
 
 def test_key_value_and_headers_lie_there_byte_for_byte_and_ours_follow_as_text() -> None:
@@ -53,7 +53,7 @@ def test_key_value_and_headers_lie_there_byte_for_byte_and_ours_follow_as_text()
 
 
 def test_a_tombstone_stays_one() -> None:
-    assert wrap(msgspec.structs.replace(RECORD, value=None, key=None), "g", FAILURE)[:2] == (None, None)
+    assert wrap(RECORD.holding(None, None, RECORD.headers), "g", FAILURE)[:2] == (None, None)
 
 
 def test_what_was_buried_is_read_back_whole() -> None:
@@ -86,7 +86,7 @@ def test_a_producers_own_dlq_headers_do_not_speak_for_us_and_come_back_unchanged
         ("producer-other", b"z"),
         ("DLQ.id", b"w"),
     )
-    record = msgspec.structs.replace(RECORD, headers=forged)
+    record = RECORD.holding(RECORD.key, RECORD.value, forged)
     there = buried(record)
     assert [name for name, _ in there.headers[:6]] == [
         "producer-dlq.origin.topic",
@@ -120,7 +120,8 @@ def test_an_edit_names_somebody(by: str) -> None:
 
 
 def test_headers_of_later_versions_are_passed_over() -> None:
-    later = msgspec.structs.replace(buried(), headers=(*buried().headers, ("dlq.moon_phase", b"full")))
+    now = buried()
+    later = now.holding(now.key, now.value, (*now.headers, ("dlq.moon_phase", b"full")))
     assert unwrap(later).record == RECORD
 
 
