@@ -6,7 +6,7 @@ import msgspec
 
 from pipeline.deadletter import one_line
 from pipeline.errors import Conflict, DeclarationInvalid
-from pipeline.redrive.drafts import draft_of
+from pipeline.redrive.drafts import check_untaken, draft_of
 from pipeline.redrive.letters import DeadLetters
 from pipeline.redrive.redrives import reasons_of
 from pipeline.redrive.selection import Selection
@@ -44,7 +44,15 @@ class Discards:
         return DiscardPlan(draft=draft, count=len(found), reasons=reasons_of(found))
 
     async def create(self, plan: DiscardPlan, *, who: str | None = None) -> StampedRun:
-        """Discard them. Raises `Conflict` when there are none."""
+        """Discard them. Raises `Conflict` when there are none, or somebody took one meanwhile."""
         if not plan.count:
             raise Conflict("no dead letter that waits is selected")
-        return await self._runs.record(self._runs.named(plan.draft), who=who)
+        check_untaken(plan.draft, self._runs.takers(plan.draft.subscription))
+        made = await self._runs.record(self._runs.named(plan.draft), who=who)
+        try:
+            # A redrive may have begun in another process at the same moment: both see it now, and neither goes on.
+            check_untaken(plan.draft, self._runs.takers(plan.draft.subscription), made.run.id)
+        except Conflict:
+            await self._runs.withdraw(made, who=who)
+            raise
+        return made

@@ -12,11 +12,11 @@ from typing import Literal
 
 import msgspec
 
-from pipeline.errors import NotFound, VersionConflict
+from pipeline.errors import Conflict, NotFound, VersionConflict
 from pipeline.faces import Table
 from pipeline.names import group_of
 from pipeline.parking import ParkedKey, parked_keys
-from pipeline.redrive.drafts import draft_of
+from pipeline.redrive.drafts import LettersTaken, draft_of
 from pipeline.redrive.fates import FiledLetter
 from pipeline.redrive.letters import DeadLetters
 from pipeline.redrive.redrives import Redrives
@@ -83,7 +83,14 @@ class ParkedKeys:
                 if any(filed.letter.id in tried for filed in waiting):
                     return Released(state="failed", redriven=len(tried))
                 draft = draft_of(subscription, "redrive", waiting, _note(parked))
-                run_id = (await self._redrives.begin(draft, who=who)).run.id
+                try:
+                    run_id = (await self._redrives.begin(draft, who=who)).run.id
+                except LettersTaken:
+                    continue
+                except Conflict:
+                    # Whoever asked for the same release a moment earlier redrives them.
+                    if (run_id := self._under_way(subscription, parked)) is None:
+                        raise
                 tried |= {filed.letter.id for filed in waiting}
             if not await self._is_over(subscription, run_id, deadline):
                 return Released(state="redriving", redriven=len(tried), run=run_id)
@@ -119,6 +126,8 @@ class ParkedKeys:
                 await self._table.put(parked.name, None, based_on=row.version)
             except VersionConflict:
                 return Released(state="redriving", redriven=redriven)  # it changed this moment: look again
+        else:
+            return Released(state="released", redriven=redriven)  # somebody else let it go, and told of it
         self._runs.notes.tell(
             "released",
             group_of(self._runs.namespace, subscription),

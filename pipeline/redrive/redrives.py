@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from pipeline.errors import Conflict, DeclarationInvalid
-from pipeline.redrive.drafts import draft_of
+from pipeline.redrive.drafts import check_untaken, draft_of
 from pipeline.redrive.fates import FiledLetter
 from pipeline.redrive.latest import latest_for_key
 from pipeline.redrive.letters import DeadLetters
@@ -103,26 +103,29 @@ class Redrives:
     async def begin(self, draft: StoredRun, *, who: str | None = None) -> StampedRun:
         """Begin the redrive that ``draft`` describes.
 
-        Raises `Conflict` while another redrive of the subscription is not over, or when there is nothing to do.
+        Raises `Conflict` while another redrive of the subscription is not over, when somebody took a letter of it
+        meanwhile, or when there is nothing to do.
         """
         name = draft.subscription
         async with self._locks.setdefault(name, asyncio.Lock()):
-            self._check_alone(name, "")
+            self._check_alone(draft, "")
             begun = await self.runs.add(self.runs.named(draft), who=who)
             try:
                 # Another process may have begun one at the same moment: both see it now, and neither goes on.
-                self._check_alone(name, begun.run.id)
+                self._check_alone(draft, begun.run.id)
             except Conflict:
                 await self.runs.cancel(name, "redrive", begun.run.id)
                 raise
             return begun
 
-    def _check_alone(self, subscription: str, own_id: str) -> None:
+    def _check_alone(self, draft: StoredRun, own_id: str) -> None:
+        subscription = draft.subscription
         for other in self.runs.of(subscription, "redrive"):
             if other.run.state in ("active", "paused") and other.run.id != own_id:
                 raise Conflict(
                     f"redrive {other.run.id} of {subscription} is {other.run.state}; wait for it or cancel it"
                 )
+        check_untaken(draft, self.runs.takers(subscription), own_id)
 
 
 def reasons_of(letters: Sequence[FiledLetter]) -> dict[str, int]:

@@ -16,7 +16,7 @@ import msgspec
 from pipeline.errors import Conflict, DeclarationInvalid
 from pipeline.faces import Partition, Pointers, TopicFacts
 from pipeline.names import check_topic_name, events_topic_of
-from pipeline.redrive.drafts import draft_of
+from pipeline.redrive.drafts import check_untaken, draft_of
 from pipeline.redrive.edits import Appends
 from pipeline.redrive.fates import FiledLetter
 from pipeline.redrive.letters import DeadLetters
@@ -93,8 +93,12 @@ class WriteBacks:
         )
 
     async def write(self, plan: WriteBackPlan, *, who: str | None = None) -> int:
-        """Append them, in their order; how many. Killed midway, the next plan has the rest (see `CHUNK`)."""
+        """Append them, in their order; how many. Killed midway, the next plan has the rest (see `CHUNK`).
+
+        Raises `Conflict` when somebody took one since the plan.
+        """
         draft = plan.draft
+        check_untaken(draft, self._runs.takers(draft.subscription))
         row = None
         for begun in range(0, plan.count, CHUNK):
             chunk = plan.letters[begun : begun + CHUNK]

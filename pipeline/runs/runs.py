@@ -108,6 +108,11 @@ class Runs:
             await self.forget_old(run.subscription, run.kind)
         return recorded
 
+    async def withdraw(self, recorded: StampedRun, *, who: str | None = None) -> None:
+        """Take back what was `record`ed just now: nothing became of those letters."""
+        withdrawn = cancelled_at(recorded.run, {})
+        await self._put(withdrawn, recorded.version, f"{recorded.run.kind}-withdrawn", who)
+
     async def pause(self, subscription: str, kind: Kind, run_id: str, *, who: str | None = None) -> StampedRun:
         """Stop reading, sending and committing until `resume`. Raises `Conflict` when it is over."""
         return await self._turn(self.get(subscription, kind, run_id), "paused", who)

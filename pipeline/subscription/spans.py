@@ -32,6 +32,20 @@ def cut(spans: Spans, first: int, until: int) -> Spans:
     return tuple((begin, end) for begin, end in bounded if begin < end)
 
 
+def overlap(one: Spans, other: Spans) -> bool:
+    """Whether an offset is in both."""
+    at_one = at_other = 0
+    while at_one < len(one) and at_other < len(other):
+        (first, until), (begin, end) = one[at_one], other[at_other]
+        if first < end and begin < until:
+            return True
+        if until <= end:
+            at_one += 1
+        else:
+            at_other += 1
+    return False
+
+
 def holds(spans: Spans, offset: int) -> bool:
     at = bisect_right(spans, offset, key=_first) - 1
     return at >= 0 and offset < spans[at][1]

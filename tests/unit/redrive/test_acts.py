@@ -10,6 +10,8 @@ import pytest
 from pipeline.deadletter import unwrap
 from pipeline.errors import BrokerUnavailable, Conflict, DeclarationInvalid
 from pipeline.redrive import Change, LetterNotFound, Selection
+from pipeline.runs import StampedRun
+from pipeline.subscription import StoredRun
 from tests.unit.redrive.graveyard import DLQ, Graveyard
 
 
@@ -42,6 +44,37 @@ async def test_what_a_redrive_took_cannot_be_discarded(yard: Graveyard) -> None:
     yard.bury()
     await yard.redrive()
     assert (await yard.discards.plan("hook", Selection(ids=("e0",)), "why")).count == 0
+
+
+async def test_what_a_redrive_took_since_the_plan_is_not_discarded_nor_written_back(yard: Graveyard) -> None:
+    yard.bury()
+    yard.log.create("retry", 2)
+    discards = await yard.discards.plan("hook", Selection(ids=("e0",)), "why")
+    writes = await yard.write_backs.plan("hook", Selection(), "retry")
+    await yard.redrive()
+    with pytest.raises(Conflict, match="redrive"):
+        await yard.discards.create(discards)
+    with pytest.raises(Conflict, match="redrive"):
+        await yard.write_backs.write(writes)
+    assert await yard.states() == ["redriven"] and yard.log.topics["retry"].partitions[0].records == []
+
+
+async def test_a_discard_that_met_a_redrive_is_taken_back(yard: Graveyard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes at the same moment: each sees the other's row only after it wrote its own."""
+    yard.bury()
+    plan = await yard.discards.plan("hook", Selection(ids=("e0",)), "why")
+    redrive = (await yard.plan()).draft
+    real = yard.runs.record
+
+    async def overtaken(run: StoredRun, based_on: int | None = None, *, who: str | None = None) -> StampedRun:
+        await yard.runs.add(yard.runs.named(redrive))
+        return await real(run, based_on, who=who)
+
+    monkeypatch.setattr(yard.runs, "record", overtaken)
+    with pytest.raises(Conflict, match="redrive"):
+        await yard.discards.create(plan)
+    assert [one.run.state for one in yard.runs.of("hook", "discard")] == ["cancelled"]
+    assert await yard.states() == ["redriven"]
 
 
 @pytest.mark.parametrize(

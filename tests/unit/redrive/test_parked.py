@@ -114,3 +114,14 @@ async def test_keys_that_a_redrive_parked_are_its_own_and_go_with_it(yard: Grave
         yard.parked_keys.find("hook", b"other")
     await yard.runs.end_of("hook", forget=True)
     assert theirs.name not in yard.parked_rows.content and own.name in yard.parked_rows.content
+
+
+async def test_asked_twice_at_once_both_wait_for_one_redrive(yard: Graveyard) -> None:
+    yard.bury(key=b"k")
+    row = await parked(yard)
+    working = asyncio.create_task(worker(yard))
+    done = await asyncio.gather(*(yard.parked_keys.release(row, wait_s=5) for _ in range(3)))
+    working.cancel()
+    assert {one.state for one in done} == {"released"}
+    assert len(yard.runs.of("hook", "redrive")) == 1
+    assert len(yard.audit.of("released")) == 1

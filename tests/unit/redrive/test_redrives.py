@@ -115,6 +115,27 @@ async def test_two_processes_that_begin_at_the_same_moment_do_not_both_go_on(
     assert sorted(one.run.state for one in yard.runs.of("hook", "redrive")) == ["active", "cancelled"]
 
 
+async def test_a_plan_made_before_another_redrive_ended_takes_nothing_twice(yard: Graveyard) -> None:
+    for _ in range(3):
+        yard.bury()
+    first, second = await yard.plan(), await yard.plan()
+    run = await yard.redrives.create(first)
+    await yard.finish(run)
+    with pytest.raises(Conflict, match=f"redrive {run.run.id} took some"):
+        await yard.redrives.create(second)
+    assert len(yard.runs.of("hook", "redrive")) == 1
+
+
+async def test_what_was_discarded_since_the_plan_is_not_redriven(yard: Graveyard) -> None:
+    yard.bury()
+    yard.bury()
+    plan = await yard.plan()
+    await yard.discards.create(await yard.discards.plan("hook", Selection(ids=("e1",)), "why"))
+    with pytest.raises(Conflict, match="discard"):
+        await yard.redrives.create(plan)
+    assert (await yard.redrive()).run.picked == {DLQ: {0: ((0, 1),)}}
+
+
 async def test_a_cancelled_redrive_counts_as_far_as_it_came(yard: Graveyard) -> None:
     for _ in range(4):
         yard.bury()
