@@ -27,8 +27,9 @@ FINDINGS_MAX = 100
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts, and the first `FINDINGS_MAX` findings in words. ``recovery_s``: from the first incident on, the
-    longest time that a partition with work finished nothing; None without incidents.
+    """Counts, and the first `FINDINGS_MAX` findings in words. ``commits``: how many were looked at, one for each
+    partition of a commit. ``recovery_s``: from the first incident on, the longest time that a partition with work
+    finished nothing; None without incidents.
     """
 
     events: int
@@ -38,6 +39,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     out_of_order: int
     duplicates: int
     duplicates_max: int
+    commits: int
     commits_past_unfinished: int
     sent_again: int
     strays: int
@@ -90,6 +92,7 @@ def check(lines: Iterable[Line], *, skew_s: float = 0.0) -> Verified:
         out_of_order=len(disorder),
         duplicates=duplicates,
         duplicates_max=sum(incident.duplicates_max for incident in incidents),
+        commits=sum(isinstance(line, Committed) and not line.acknowledged for line in ordered),
         commits_past_unfinished=len(early),
         sent_again=len(again),
         strays=len(strays),
@@ -194,6 +197,7 @@ def row_of(name: str, verified: Verified) -> Mapping[str, object]:
         "out of order": verified.out_of_order,
         "duplicates": f"{verified.duplicates} of {verified.duplicates_max}",
         "again": verified.sent_again,
+        "commits": verified.commits,
         "early": verified.commits_past_unfinished,
         "recovery s": verified.recovery_s,
     }

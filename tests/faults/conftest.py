@@ -14,6 +14,7 @@ from pipeline.verify.checker import row_of
 from tests.broker_source import missing
 
 ROWS = pytest.StashKey[list[Mapping[str, object]]]()
+TOLD = pytest.StashKey[list[str]]()
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +47,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def told(request: pytest.FixtureRequest) -> list[str]:
+    """Lines to print at the end, beside the rows."""
+    lines: list[str] = request.config.stash.setdefault(TOLD, [])
+    return lines
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     rows = config.stash.get(ROWS, [])
+    for line in config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)
     if not rows:
         return
     widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}

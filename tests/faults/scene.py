@@ -1,9 +1,14 @@
-"""A scene of a fault: three brokers, bridges as processes, a verifying receiver, and a history by each of them."""
+"""A scene of a fault: three brokers, bridges as processes, a verifying receiver, and a history by each of them.
+
+``FAULT_EVENTS`` and ``FAULT_RATE`` (a second) in the environment make a scene as long as one likes. Histories take
+about 600 bytes of disk an event, and the checker about 2 KB of memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,25 +18,44 @@ from typing import Any
 from confluent_kafka.cimpl import NewTopic
 
 from pipeline.receiver import ReceiverSettings
+from pipeline.receiver.received import Headers
 from pipeline.testing import WebhookReceiver
 from pipeline.verify import HistoryWriter, Incident, Line, Verified, check, read_history
 from pipeline.webhookid import id_prefix
 from tests.e2e.rig import Rig, until
 from tests.faults.load import Load
 
-PARTITIONS, KEYS, EVENTS, RATE_PER_S = 6, 100, 10_000, 1500
+PARTITIONS, KEYS = 6, 100
+EVENTS, RATE_PER_S = int(os.environ.get("FAULT_EVENTS", "10000")), int(os.environ.get("FAULT_RATE", "1500"))
 IN_FLIGHT, ANSWER_S = 32, 0.004
 # At a kill: what is in flight, and what ended since the last commit (every 0.1 s, and a walk) at the greatest pace.
 KILL = IN_FLIGHT + int(IN_FLIGHT / ANSWER_S * 0.3)
 # Where no commit can be made, at most what comes until the session ends and the worker fences itself (Rig: 6 s).
 OUTAGE = KILL + 6 * RATE_PER_S
-DONE_S = 60.0
+DONE_S = 60.0 + 3 * EVENTS / RATE_PER_S
+# A whole test: its events, what the fault takes, and the checker's own time.
+LIMIT_S = 150 + 2 * DONE_S
+HEARD_MAX = 1000
+
+
+class Heard(WebhookReceiver):
+    """Keeps the ids of what it took, all of them, and little else."""
+
+    def __init__(self, history: HistoryWriter) -> None:
+        super().__init__(settings=ReceiverSettings(delay_s=ANSWER_S, history_max=HEARD_MAX), record=history)
+        self.ids: set[str] = set()
+
+    def answer(self, method: str, path: str, headers: Headers, body: bytes) -> tuple[int, bytes]:
+        status, text = super().answer(method, path, headers, body)
+        if 200 <= status < 300:
+            self.ids.add(self.history[-1].id)
+        return status, text
 
 
 class Scene:
     """Made by `staged`. ``tell`` an incident, then do it; with the first one most of the load begins to come."""
 
-    def __init__(self, rig: Rig, receiver: WebhookReceiver, load: Load, history: HistoryWriter) -> None:
+    def __init__(self, rig: Rig, receiver: Heard, load: Load, history: HistoryWriter) -> None:
         self.rig, self._receiver, self.load, self._history = rig, receiver, load, history
 
     def tell(self, name: str, duplicates_max: int = 0, *, again_max: int = 0) -> None:
@@ -44,11 +68,6 @@ class Scene:
         await self.delivered(EVENTS // 10)
         self.load.go.set()
         await self.delivered(EVENTS // 2)
-
-    @property
-    def ids(self) -> set[str]:
-        """Ids of everything delivered."""
-        return {one.id for one in self._receiver.deliveries}
 
     async def delivered(self, events: int) -> None:
         async def enough() -> bool:
@@ -91,7 +110,7 @@ class Scene:
         assert self.load.appended == EVENTS
 
         async def all_came() -> bool:
-            return len(self.ids) >= EVENTS
+            return len(self._receiver.ids) >= EVENTS
 
         await until(all_came, DONE_S, f"{EVENTS} events delivered")
         await self.rig.until_lag_0("hook", DONE_S)
@@ -113,8 +132,7 @@ async def staged(folder: Path, servers: str, topic: str, brokers_wait: Callable[
     admin.create_topics([NewTopic(topic, PARTITIONS, 3)])[topic].result(20)
     history = HistoryWriter(folder / "producer.jsonl", "producer")
     heard = HistoryWriter(folder / "receiver.jsonl", "receiver")
-    settings = ReceiverSettings(delay_s=ANSWER_S, history_max=EVENTS * 2)
-    async with WebhookReceiver(settings=settings, record=heard) as receiver:
+    async with Heard(heard) as receiver:
         async with rig.node() as node:
             declared = {"topics": [topic], "start": "earliest", "endpoint": {"url": receiver.url}}
             outcome = await node.subscriptions.put("hook", {**declared, "in_flight_max": IN_FLIGHT})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -13,9 +14,11 @@ from msgspec import structs
 from pipeline.embedded import EmbeddedCluster
 from pipeline.push.pump import SENDS_UNASKED
 from pipeline.verify import Committed, Line, Received, Sent, Verified, check
-from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, OUTAGE, Scene, staged
+from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, LIMIT_S, OUTAGE, Scene, staged
 
-pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(LIMIT_S)]
+# Longer than a broker's session, and than a worker's (Rig: 6 s).
+FROZEN_S, AWAY_S = 12.0, 8.0
 Judge = Callable[[Verified], None]
 
 
@@ -70,6 +73,36 @@ async def test_broker_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Jud
         await asyncio.to_thread(cluster.kill, number)
         await scene.settled()
         await asyncio.to_thread(cluster.restart, number)
+    judged(scene.verified())
+
+
+async def test_broker_frozen(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
+    """SIGSTOP of the coordinator, long enough for the others to put it out of the cluster (9 s); then SIGCONT."""
+    with scene.bridge():
+        await scene.under_load()
+        pid = cluster.nodes[scene.coordinator(f"{scene.rig.namespace}._bridge")].pid
+        assert pid is not None
+        scene.tell("broker SIGSTOP", OUTAGE)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(FROZEN_S)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await scene.settled()
+    judged(scene.verified())
+
+
+async def test_two_of_three_brokers_kill_9(scene: Scene, cluster: EmbeddedCluster, judged: Judge) -> None:
+    """No majority of controllers, and too few replicas to append: everything waits until they are back."""
+    with scene.bridge():
+        await scene.under_load()
+        number = scene.coordinator(f"{scene.rig.namespace}._bridge")
+        gone = (number, (number + 1) % 3)
+        scene.tell("two brokers kill -9", OUTAGE)
+        await asyncio.gather(*(asyncio.to_thread(cluster.kill, one) for one in gone))
+        await asyncio.sleep(AWAY_S)
+        await asyncio.gather(*(asyncio.to_thread(cluster.restart, one) for one in gone))
+        await scene.settled()
     judged(scene.verified())
 
 

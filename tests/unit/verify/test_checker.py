@@ -35,7 +35,7 @@ def test_nothing_is_found_in_a_good_history() -> None:
     verified = check(GOOD)
     assert verified.ok
     assert (verified.events, verified.delivered, verified.buried) == (4, 3, 1)
-    assert (verified.duplicates, verified.recovery_s) == (0, None)
+    assert (verified.duplicates, verified.commits, verified.recovery_s) == (0, 2, None)
 
 
 def test_an_event_neither_delivered_nor_buried_is_lost() -> None:
