@@ -106,9 +106,8 @@ class PointerKeeper:
         everywhere = {(topic, number) for topic, count in partition_counts.items() for number in range(count)}
         found = await self._offsets.read(self.group, sorted(everywhere.union(places)))
         read = {place: read_pointer(committed.offset, committed.metadata) for place, committed in found.items()}
-        for topic in {topic for topic, _ in places} if self._grows else ():
-            told = [pointer.partitions for place, pointer in read.items() if place[0] == topic and pointer is not None]
-            self._count(topic, max([0, *told, *(number + 1 for other, number in found if other == topic)]))
+        if self._grows:
+            self._count_all({topic for topic, _ in places}, read)
         pointers: dict[Place, Pointer] = {}
         missing: list[Place] = []
         for place in places:
@@ -128,6 +127,12 @@ class PointerKeeper:
         if pointers:
             await self.commit(pointers)
         return Loaded(pointers, missing)
+
+    def _count_all(self, topics: Iterable[str], read: Mapping[Place, Pointer | None]) -> None:
+        """Go by the pointers that are there, and by what each of them tells."""
+        for topic in topics:
+            told = [pointer.partitions for place, pointer in read.items() if place[0] == topic and pointer is not None]
+            self._count(topic, max([0, *told, *(number + 1 for other, number in read if other == topic)]))
 
     def _count(self, topic: str, count: int) -> None:
         self._counted[topic] = max(count, self._counted.get(topic, 0))

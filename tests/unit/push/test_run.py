@@ -6,18 +6,15 @@ import asyncio
 import time
 from typing import Any
 
-import msgspec
 import pytest
 
 from pipeline.delivery.pointer import Pointer
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.errors import BrokerUnavailable
-from pipeline.push.core_settings import core_settings
 from pipeline.push.parts import BridgeSettings
 from pipeline.push.pump import SENDS_MAX, SENDS_UNASKED
 from pipeline.push.run import Run
 from pipeline.record import Record
-from pipeline.subscription import StoredRun
 from tests.fakes.bridge import AUDIT, OK, FakeBridge, eventually, reading_of, row_of
 
 T0 = ("t", 0)
@@ -355,25 +352,6 @@ async def test_an_open_breaker_is_told() -> None:
     await bench.answer(*[Fault(FaultKind.CONNECT, "refused", 0.0)] * 10)
     await eventually(lambda: bool(bench.hooks.of("on_breaker")))
     assert bench.hooks.of("on_breaker") == [("app.hook", "open")]
-
-
-def test_policy_becomes_the_cores_settings_and_a_runs_rate_wins() -> None:
-    row = row_of(rate_per_s=100.0, in_flight_max=7, ordering="none", on_dead_letter="block")
-    live = core_settings(reading_of(row), BridgeSettings())
-    assert (live.ordering, live.on_dead_letter, live.limiter.in_flight_max) == ("none", "block", 7)
-    assert live.limiter.rate_per_s == 100.0
-    slow = StoredRun(id="r", subscription="hook", kind="replay", window={"t": {0: (0, 1)}}, rate_per_s=2.0)
-    assert core_settings(reading_of(row, slow), BridgeSettings()).limiter.rate_per_s == 2.0
-
-
-@pytest.mark.parametrize(
-    ("wanted", "per_min", "rate"), [(None, None, None), (None, 120, 2.0), (5.0, 120, 2.0), (1.0, 120, 1.0)]
-)
-def test_nothing_is_sent_faster_than_the_endpoint_allowed(
-    wanted: float | None, per_min: int | None, rate: float | None
-) -> None:
-    row = msgspec.structs.replace(row_of(rate_per_s=wanted), allowed_rate_per_min=per_min)
-    assert core_settings(reading_of(row), BridgeSettings()).limiter.rate_per_s == rate
 
 
 def test_the_audit_topic_is_the_namespaces() -> None:
