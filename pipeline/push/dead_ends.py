@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 
 from pipeline.delivery.core import Core
-from pipeline.delivery.lanes import HELD, Lane, reason_of
+from pipeline.delivery.lanes import Lane, reason_of
+from pipeline.delivery.states import HELD
 from pipeline.errors import PayloadTooLarge, PipelineError
 from pipeline.parking import Policy
 from pipeline.push.burial import Burial
