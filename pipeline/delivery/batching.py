@@ -10,7 +10,9 @@ One poison event must neither bury the events it travels with nor hold them up. 
    descent ends it too, for then the endpoint went down meanwhile;
 4. an event is not sent again once it was taken, nor before those ahead of it in its row (lane) were;
 5. an event that failed once goes in small batches, one that failed twice, or whose next failure would bury it, alone:
-   so only what was refused alone is ever buried.
+   so only what was refused alone is ever buried;
+6. where something was taken, a row fails by a refusal of its own event alone, or by a request of its own that was not
+   answered with one; any other is untried.
 
 Status 413 says that the request was too large, not that an event in it is bad: its halves are merely unknown, and the
 byte cap of later batches halves, to grow back by successes.
@@ -68,11 +70,14 @@ class ByteCap:
 
 
 class Ended(NamedTuple, Generic[T]):
-    """A row is through: its first ``delivered`` events were taken; ``refused_alone``: the next one was not, alone."""
+    """A row is through: its first ``delivered`` events were taken; ``refused_alone``: the next one was not, alone.
+    ``is_untried``: others were taken, and nothing is known of this row.
+    """
 
     row: T
     delivered: int
     refused_alone: bool
+    is_untried: bool = False
 
 
 class _Group:
@@ -137,18 +142,22 @@ class Narrowing(Generic[T]):
             self._push_halves(group)
         without_success = not self._is_alive and not too_large
         if self._refusals >= (REQUESTS_MAX_WITHOUT_SUCCESS if without_success else self._descent_max):
-            self.give_up()
+            self._end_all(tried=frozenset() if self._is_alive else frozenset(self._left))
         elif without_success and self._refusals == REQUESTS_MAX_WITHOUT_SUCCESS - 1:
             self._now = self._probe(group)
         else:
             self._go_on()
 
     def give_up(self) -> None:
-        """Send no more: all rows end as they stand."""
+        """The request was answered in a way that does not `may_narrow`, or not at all: send no more."""
+        self._end_all(tried=frozenset(self._rows[event] for event in self._now.events))
+
+    def _end_all(self, tried: frozenset[T]) -> None:
+        """All rows end as they stand; those that are not ``tried`` are untried, where something was taken."""
         self._todo.clear()
         self._now = _Group(())
         for row in list(self._left):
-            self._end_row(row, refused_alone=False)
+            self._end_row(row, refused_alone=False, is_untried=self._is_alive and row not in tried)
 
     def without(self, rows: frozenset[T]) -> list[T]:
         """The events not settled yet, by their rows, but for those of ``rows``: what a new batch may be made of."""
@@ -191,8 +200,8 @@ class Narrowing(Generic[T]):
         if not self._left[row]:
             self._end_row(row, refused_alone=False)
 
-    def _end_row(self, row: T, *, refused_alone: bool) -> None:
+    def _end_row(self, row: T, *, refused_alone: bool, is_untried: bool = False) -> None:
         del self._left[row]
         for group in self._todo:
             group.events = [event for event in group.events if self._rows[event] != row]
-        self._ended.append(Ended(row, self._delivered[row], refused_alone))
+        self._ended.append(Ended(row, self._delivered[row], refused_alone, is_untried))

@@ -16,44 +16,29 @@ Times are monotonic seconds, ``draw`` a random number in [0, 1). Not thread-safe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
-from pipeline.delivery.ackmap import AckMap
-from pipeline.delivery.actions import Actions, Commit
+from pipeline.delivery.actions import Actions
 from pipeline.delivery.breaker import Breaker
 from pipeline.delivery.dead_ends import DeadEnds
-from pipeline.delivery.lanes import (
-    BURYING,
-    FETCHING,
-    PROVEN,
-    SUSPECT,
-    Held,
-    Lane,
-    Part,
-    payload_bytes,
-)
+from pipeline.delivery.lanes import Lane, payload_bytes
 from pipeline.delivery.limiter import Limiter
-from pipeline.delivery.outcome import Fate, Times, fate_of
+from pipeline.delivery.outcome import Fate, Times, fate_of, may_be_spent
+from pipeline.delivery.owned import Owned
 from pipeline.delivery.pace import Pace
 from pipeline.delivery.queues import Queues
 from pipeline.delivery.settings import CoreSettings
+from pipeline.delivery.states import BURYING, FETCHING, PROVEN, SUSPECT
 from pipeline.delivery.verdict import Sign, Verdict
 from pipeline.delivery.waiting import NEVER
-from pipeline.delivery.watermark import Watermark
 from pipeline.record import Record
 
-# What is read again behind a head may take one part in so many of ``held_bytes_max`` beyond it: what is read on would
-# otherwise leave it no room, and what failed would go one by one for as long as there is a backlog.
-REREAD_SHARE = 4
 
-
-class Core:
+class Core(Owned):
     """See the module's rules. Give it records, ask for `actions`, tell it results, commit `commit_of`."""
 
     def __init__(self, settings: CoreSettings) -> None:
-        self._settings = settings
-        self._parts: dict[Hashable, Part] = {}
-        self._held = Held()
+        super().__init__(settings)
         self._queues = Queues(settings.fetches_max)
         self._dead_ends = DeadEnds(settings.on_dead_letter, settings.retry, self._queues)
         self.breaker = Breaker(settings.breaker)
@@ -66,41 +51,11 @@ class Core:
 
     # -- partitions --------------------------------------------------------------------------------------------------
 
-    def assign(
-        self,
-        partition: Hashable,
-        next_offset: int,
-        *,
-        finished: AckMap | None = None,
-        attempts: Mapping[int, tuple[int, float]] | None = None,
-        parked: Mapping[bytes, str] | None = None,
-        held: Iterable[bytes] | None = None,
-    ) -> None:
-        """Own ``partition`` from ``next_offset`` on, with what an earlier owner left; ValueError when owned already.
-
-        ``held``: the keys that wait for an operator under ``block``; None: not kept, a spent head of any key is held.
-        """
-        if partition in self._parts:
-            raise ValueError(f"partition {partition} is assigned already")
-        part = Part(partition, Watermark(next_offset, finished), self._held)
-        part.attempts.update(attempts or {})
-        part.parked.update(parked or {})
-        part.held_keys = None if held is None else set(held)
-        self._parts[partition] = part
-
-    @property
-    def partitions(self) -> Sequence[Hashable]:
-        return tuple(self._parts)
-
     def drain(self, partition: Hashable) -> None:
         """Begin nothing more for ``partition``; results of what is in flight still count. Only `revoke` ends it."""
         part = self._parts[partition]
         part.draining = True
         self._queues.drop(part)
-
-    def in_flight_of(self, partition: Hashable) -> int:
-        """Attempts and dead-letter appends of ``partition`` whose results are outstanding."""
-        return self._parts[partition].in_flight
 
     def revoke(self, partition: Hashable) -> list[Lane]:
         """Forget ``partition``: results that still come for it count for nothing. Returns the attempts to break off."""
@@ -121,32 +76,6 @@ class Core:
         return self._dead_ends.release(self._parts[partition], key)
 
     # -- records in --------------------------------------------------------------------------------------------------
-
-    @property
-    def held_bytes(self) -> int:
-        """Payload bytes in memory."""
-        return self._held.total
-
-    @property
-    def has_room(self) -> bool:
-        """Whether more records may be received (see `CoreSettings`)."""
-        if self._held.total >= self._settings.held_bytes_max:
-            return False
-        return sum(len(part.watermark.unfinished) for part in self._parts.values()) < self._settings.positions_max
-
-    def has_room_for(self, partition: Hashable) -> bool:
-        """Whether more records of ``partition`` may be received. One of several may take no more than is left beside
-        it, so that a hot one leaves room for the others (Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998).
-        """
-        if not self.has_room:
-            return False
-        if len(self._parts) == 1:
-            return True
-        part, settings = self._parts[partition], self._settings
-        taken = sum(len(other.watermark.unfinished) for other in self._parts.values())
-        if len(part.watermark.unfinished) > settings.positions_max - taken:
-            return False
-        return part.held_bytes <= settings.held_bytes_max - self._held.total
 
     def receive(self, partition: Hashable, records: Sequence[Record], next_offset: int) -> None:
         """Take ``records`` of ``partition`` in ascending order; everything below ``next_offset`` has been read."""
@@ -179,8 +108,7 @@ class Core:
         if lane.part.live and lane.head == record.offset:
             lane.head, lane.head_bytes = record, payload_bytes(record)
             lane.part.hold(lane.head_bytes)
-            held_max = self._settings.held_bytes_max
-            lane.put_back(behind, held_max + held_max // REREAD_SHARE - self._held.total)
+            lane.put_back(behind, self.room_to_put_back)
             if lane.state is FETCHING:
                 self._queues.has_payload(lane)
 
@@ -221,21 +149,6 @@ class Core:
 
     # -- results in --------------------------------------------------------------------------------------------------
 
-    def followers(self, lane: Lane, events_max: int, bytes_max: int) -> list[Record]:
-        """Up to ``events_max`` events of ``bytes_max`` bytes behind the head of ``lane``, in order, that may go in the
-        same request; `succeeded` counts them, `failed` leaves them where they are. Those whose payloads are not in
-        memory, or that failed before, end the row: they are heads first.
-        """
-        found: list[Record] = []
-        for item in lane.queue or ():
-            if len(found) >= events_max or isinstance(item, int) or item.offset in lane.part.attempts:
-                break
-            bytes_max -= payload_bytes(item)
-            if bytes_max < 0:
-                break
-            found.append(item)
-        return found
-
     def succeeded(self, lane: Lane, now: float, count: int = 1) -> None:
         """The attempt was delivered (2xx): the lane's head and the ``count - 1`` events behind it."""
         if lane.part.live:
@@ -272,6 +185,18 @@ class Core:
         else:
             self.gone = self.gone or fate is Fate.GONE
             queues.make_ready(lane)
+
+    def untried(self, lane: Lane) -> None:
+        """The attempt says nothing of its head, which goes again as it is: it was sent in company, and others of that
+        were taken.
+        """
+        if lane.part.live:
+            self._pace.call_off(lane)
+            self._queues.make_ready(lane)
+
+    def is_last_chance(self, lane: Lane, until: float) -> bool:
+        """Whether the head of ``lane`` is given up should its attempt fail by ``until``: its attempts or time spent."""
+        return may_be_spent(lane, self._settings.retry, until)
 
     def buried(self, lane: Lane) -> None:
         """The dead-letter append of the lane's head is acknowledged by all in-sync replicas."""
@@ -318,17 +243,3 @@ class Core:
         if part.attempts:
             part.attempts.pop(offset, None)
         part.hold(-lane.head_bytes)
-
-    # -- how far the cursor may go -----------------------------------------------------------------------------------
-
-    def commit_of(self, partition: Hashable) -> Commit:
-        """The pointer of ``partition``: safe to commit at any time."""
-        part = self._parts[partition]
-        mark = part.watermark
-        # Restored attempts whose record is gone from the log, or which the filter leaves out by now, end here.
-        attempts = {
-            offset: made
-            for offset, made in part.attempts.items()
-            if offset in mark.unfinished or offset >= mark.next_offset
-        }
-        return Commit(mark.position, mark.finished_above(), attempts)

@@ -1,17 +1,5 @@
 """A lane: the FIFO of one key in one partition of one run, with at most one attempt in flight.
 
-::
-
-    READY --sent--> IN_FLIGHT --hangs--> SLOW
-    READY --sent, its last attempt hung--> SLOW
-    IN_FLIGHT, SLOW --delivered--> next event READY, or the lane ends
-    IN_FLIGHT, SLOW --failed--> WAITING --due, or called as a probe--> READY
-    IN_FLIGHT, SLOW --failed, breaker open--> READY                       (attempt not counted)
-    IN_FLIGHT, SLOW --rejected or spent--> BURYING --append acknowledged--> next event READY (continue),
-                                                                            next event BURYING (park)
-    IN_FLIGHT, SLOW --rejected or spent--> HELD (block) --released by an operator--> READY
-    BURYING --append failed--> BURY_WAITING --due--> BURYING
-
 A lane that waits or hangs keeps positions, not payloads: records give way to their offsets. Before its turn comes it is
 FETCHING, so that what is read again takes no slot of what is to be sent. Behind the head payloads come first, then
 positions: what stands behind a position is read again after it anyway.
@@ -21,42 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable, Iterable
-from enum import Enum
 from typing import TYPE_CHECKING
 
+from pipeline.delivery.states import IN_FLIGHT, NEW, READY
 from pipeline.record import Record
 
 if TYPE_CHECKING:
     from pipeline.delivery.verdict import Verdict
     from pipeline.delivery.watermark import Watermark
-
-
-class LaneState(Enum):
-    READY = "ready"
-    IN_FLIGHT = "in flight"
-    SLOW = "slow"
-    WAITING = "waiting"
-    BURYING = "burying"
-    BURY_WAITING = "bury waiting"
-    HELD = "held"
-    FETCHING = "fetching"
-
-
-class Standing(Enum):
-    """What the lane's latest attempt says of the next: ``NEW`` nothing, ``PROVEN`` it was delivered in time,
-    ``SUSPECT`` it hung.
-    """
-
-    NEW = "new"
-    PROVEN = "proven"
-    SUSPECT = "suspect"
-
-
-# Enum members are looked up through their class; the hot path compares these instead.
-NEW, PROVEN, SUSPECT = Standing.NEW, Standing.PROVEN, Standing.SUSPECT
-READY, IN_FLIGHT, SLOW, WAITING = LaneState.READY, LaneState.IN_FLIGHT, LaneState.SLOW, LaneState.WAITING
-BURYING, BURY_WAITING, HELD = LaneState.BURYING, LaneState.BURY_WAITING, LaneState.HELD
-FETCHING = LaneState.FETCHING
 
 
 class Held:
@@ -202,6 +162,21 @@ class Lane:
             queue.popleft()
         if queue is not None:
             queue.extendleft(reversed(positions))
+
+    def followers(self, events_max: int, bytes_max: int) -> list[Record]:
+        """Up to ``events_max`` events of ``bytes_max`` bytes behind the head, in order, that may go in one request;
+        `Core.succeeded` counts them, `Core.failed` leaves them where they are. Those whose payloads are not in memory,
+        or that failed before, end the row: they are heads first.
+        """
+        found: list[Record] = []
+        for item in self.queue or ():
+            if len(found) >= events_max or isinstance(item, int) or item.offset in self.part.attempts:
+                break
+            bytes_max -= payload_bytes(item)
+            if bytes_max < 0:
+                break
+            found.append(item)
+        return found
 
     def positions_behind(self, count_max: int) -> list[int]:
         """Up to ``count_max`` positions right behind the head that may be read again with it: of events that never

@@ -18,8 +18,12 @@ from pipeline.delivery.settings import LimiterSettings
 T = TypeVar("T", bound=Hashable)
 # A running median, not a mean: hanging attempts must not pass for usual.
 _LATENCY_STEP = 1.02
+# Lower means nothing, and from nothing steps lead nowhere.
+_LATENCY_S_MIN = 1e-4
 # Tokens that lack less than this are whole: a wake-up computed for a token must find it.
 _TOKEN_ROUNDING = 1e-6
+# A request of several events takes their tokens together, so it may take these ahead of their time.
+BORROWED_S = 1.0
 # One slot in so many of the slow cap is for lanes that hung before, while others are still to be tried.
 _SUSPECTS_SHARE = 8
 # The cap is cut at most this often: what is under way answers to what it was before.
@@ -161,7 +165,7 @@ class Limiter(Generic[T]):
         """An attempt that took ``elapsed_s`` was delivered."""
         if elapsed_s > self.latency_s:
             self.latency_s *= _LATENCY_STEP
-        else:
+        elif self.latency_s > _LATENCY_S_MIN:
             self.latency_s /= _LATENCY_STEP
         self._delivered += 1
         ceiling = self._settings.in_flight_max
@@ -199,6 +203,19 @@ class Limiter(Generic[T]):
             return now
         self._refill(now, rate)
         return now + max(0.0, 1.0 - self._tokens) / rate
+
+    def along_max(self, now: float) -> int:
+        """How many events may go along with those that begin, where `is_rated`: what is saved up, and `BORROWED_S` of
+        the rate in advance.
+        """
+        rate = self._settings.rate_per_s or 0.0
+        self._refill(now, rate)
+        return max(int(self._tokens + rate * BORROWED_S), 0)
+
+    def went_along(self, count: int) -> None:
+        """``count`` events were sent besides: the rate counts them, and what begins next waits for it."""
+        if self._settings.rate_per_s is not None:
+            self._tokens -= count
 
     def _granted(self, slots: int, now: float) -> int:
         if self._settings.rate_per_s is None or slots <= 0:

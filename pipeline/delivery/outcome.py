@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline.delivery.breaker import Breaker, Failure
 from pipeline.delivery.lanes import Lane
-from pipeline.delivery.schedule import given_up, retry_wait_s
+from pipeline.delivery.schedule import given_up, retry_wait_s, spent
 from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
 from pipeline.subscription import RetryPolicy
 
@@ -31,6 +31,13 @@ class Times(NamedTuple):
     now: float
     began_at: float
     usual_s: float
+
+
+def may_be_spent(lane: Lane, policy: RetryPolicy, until: float) -> bool:
+    """Whether another failure of the head, ``until`` then (monotonic seconds), would be its last."""
+    if spent(policy, lane.attempts + 1):
+        return True
+    return lane.first_failed_at is not None and given_up(policy, lane.first_failed_at, until)
 
 
 def fate_of(

@@ -7,9 +7,10 @@ lanes nobody knows anything of take at most half of the in-flight cap: what hang
 from __future__ import annotations
 
 from pipeline.delivery.breaker import OPEN, PROBING, Breaker
-from pipeline.delivery.lanes import IN_FLIGHT, NEW, PROVEN, SLOW, SUSPECT, Lane
+from pipeline.delivery.lanes import Lane
 from pipeline.delivery.limiter import Limiter
 from pipeline.delivery.queues import Queues
+from pipeline.delivery.states import IN_FLIGHT, NEW, PROVEN, SLOW, SUSPECT
 from pipeline.delivery.waiting import NEVER
 
 

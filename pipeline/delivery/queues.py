@@ -7,7 +7,9 @@ not lost by that, because the watermark knows it as unfinished.
 from __future__ import annotations
 
 from pipeline.delivery.fetches import Fetches
-from pipeline.delivery.lanes import (
+from pipeline.delivery.lanes import Lane, Part
+from pipeline.delivery.ready import Line, Ready
+from pipeline.delivery.states import (
     BURY_WAITING,
     BURYING,
     FETCHING,
@@ -17,11 +19,8 @@ from pipeline.delivery.lanes import (
     READY,
     SLOW,
     WAITING,
-    Lane,
     LaneState,
-    Part,
 )
-from pipeline.delivery.ready import Line, Ready
 from pipeline.delivery.waiting import NEVER, WaitingRoom
 
 # Lanes that come due together join their lines so many at a time, so that no turn of the loop gets long.

@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from pipeline.delivery.lanes import NEW, SUSPECT, Lane, Part
+from pipeline.delivery.lanes import Lane, Part
+from pipeline.delivery.states import NEW, SUSPECT
 
 
 class Line:

@@ -2,7 +2,8 @@
 
 The heads that linger together go together; what room they leave is filled with the events behind them, in order, as
 they are known when the request is made. What is refused is narrowed down as `pipeline.delivery.batching` says; a lane
-of which something was taken says so and no more, and what is left of it is sent as its head another time. Limits:
+of which something was taken says so and no more, and what is left of it is sent as its head another time. A rate counts
+events: those behind heads and those of parts besides the heads that its caller counted. Limits:
 ``max_events``, ``max_bytes``, ``linger_ms`` of the subscription; what waits here and is under way is bounded by what
 its caller lets be in flight and holds in memory. A worker that may not act sends nothing: batches wait `AGAIN_S` and
 look again.
@@ -11,19 +12,17 @@ look again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
-from pipeline.delivery.batching import TOO_LARGE, ByteCap, Narrowing, events_max_of, may_narrow
-from pipeline.delivery.lanes import payload_bytes
+from pipeline.delivery.batching import TOO_LARGE, ByteCap, Ended, events_max_of, may_narrow
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
+from pipeline.push.batch import Batch, Behind, Done, Item, Lingering, size_of
 from pipeline.record import Position, Record
 from pipeline.subscription import Subscription
-from pipeline.webhook.bundle import BundledEvent, EventRenderer
+from pipeline.webhook.bundle import EventRenderer
 
 AGAIN_S = 0.2
-Done = Callable[[Any, Reply | Fault], None]
-Taken = Sequence[tuple[Record, Reply]]
 
 
 class SendsBundles(Protocol):
@@ -34,63 +33,6 @@ class SendsBundles(Protocol):
     def abort(self, arg: object, /) -> None: ...
 
     async def close(self) -> None: ...
-
-
-class Behind(NamedTuple):
-    """What stands behind the event that an ``arg`` was sent with, its lane's head.
-
-    ``records(arg, events_max)``: those that may go with it, in order. ``as_sent``: what is delivered for one of them.
-    ``delivered(arg, reply, taken)``: called in place of ``done`` when such were taken too, each with its own reply.
-    """
-
-    records: Callable[[Any, int], Sequence[Record]]
-    as_sent: Callable[[Record], Record]
-    delivered: Callable[[Any, Reply | Fault, Taken], None]
-
-
-class _Item:
-    """Events of one lane, the head first, and whom to tell of them; ``taken``: the replies to those already taken."""
-
-    __slots__ = ("arg", "attempt", "behind", "done", "events", "is_dead", "taken")
-
-    def __init__(self, event: BundledEvent, attempt: int, done: Done, arg: Any) -> None:
-        self.events, self.attempt, self.done, self.arg = [event], attempt, done, arg
-        self.behind: list[Record] = []
-        self.taken: list[Reply] = []
-        self.is_dead = False
-
-
-class _Open:
-    """Items that linger: what their heads come to, and how much they would be with what stands behind them."""
-
-    __slots__ = ("events", "head_bytes", "items", "size")
-
-    def __init__(self) -> None:
-        self.items: list[_Item] = []
-        self.head_bytes = 1
-        self.events = self.size = 0
-
-    def add(self, item: _Item, behind: Sequence[Record]) -> None:
-        self.items.append(item)
-        self.head_bytes += _size(item.events[0])
-        self.events += 1 + len(behind)
-        self.size += _size(item.events[0]) + sum(map(payload_bytes, behind))
-
-
-class _Batch:
-    """Items on their way, each a row of the narrowing; ``events`` names item and event by their place in it."""
-
-    __slots__ = ("events", "is_broken", "items", "narrowing")
-
-    def __init__(self, items: list[_Item]) -> None:
-        self.items = items
-        left = [(row, event) for row, item in enumerate(items) for event in item.events[len(item.taken) :]]
-        self.events = [(items[row], event) for row, event in left]
-        self.narrowing: Narrowing[int] = Narrowing([row for row, _ in left])
-        self.is_broken = False
-
-    def requested(self) -> list[tuple[_Item, BundledEvent]]:
-        return [self.events[place] for place in self.narrowing.request]
 
 
 class Batcher:
@@ -108,23 +50,22 @@ class Batcher:
         self._sender, self._limits, self._renderer, self._may_act = sender, spec.batch, renderer, may_act
         self._behind = behind
         self._rejects = frozenset(spec.retry.reject_status)
-        self._retries = len(spec.retry.schedule_s)
         self._cap = ByteCap(spec.batch.max_bytes)
         self._loop = asyncio.get_running_loop()
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Lingering] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._under_way: set[_Batch] = set()
+        self._under_way: set[Batch] = set()
         self._is_closed = False
 
     def send(self, record: Record, attempt: int, done: Done, arg: Any, origin: Position | None = None) -> None:
         """See `Sender.send`. Each ends in one call of ``done``, or of `Behind.delivered`."""
-        item = _Item(self._renderer.rendered(record, origin), attempt, done, arg)
-        is_last = attempt > self._retries
-        events_max = events_max_of(attempt - 1, self._limits.max_events, is_last_chance=is_last)
-        waiting = self._open.setdefault(events_max, _Open())
-        if waiting.items and waiting.head_bytes + _size(item.events[0]) > self._cap.now:
+        item = Item(self._renderer.rendered(record, origin), attempt, done, arg)
+        is_last_chance = self._behind.is_last_chance(arg)
+        events_max = events_max_of(attempt - 1, self._limits.max_events, is_last_chance=is_last_chance)
+        waiting = self._open.setdefault(events_max, Lingering())
+        if waiting.items and waiting.head_bytes + size_of(item.events[0]) > self._cap.now:
             self._flush(events_max)
-            waiting = self._open.setdefault(events_max, _Open())
+            waiting = self._open.setdefault(events_max, Lingering())
         room = events_max - waiting.events - 1
         waiting.add(item, self._behind.records(arg, room) if room > 0 else ())
         if waiting.events >= events_max or waiting.size >= self._cap.now:
@@ -166,50 +107,61 @@ class Batcher:
         waiting = self._open.pop(events_max, None)
         if waiting is not None and waiting.items:
             self._fill(waiting.items, events_max)
-            self._begin(waiting.items)
+            self._begin(waiting.items, is_counted=True)
 
-    def _fill(self, items: list[_Item], events_max: int) -> None:
+    def _fill(self, items: list[Item], events_max: int) -> None:
         """Add what stands behind the heads, shared out evenly, as far as ``events_max`` and the byte cap go."""
         room = events_max - len(items)
-        bytes_left = self._cap.now - 1 - sum(_size(item.events[0]) for item in items)
+        bytes_left = self._cap.now - 1 - sum(size_of(item.events[0]) for item in items)
         for place, item in enumerate(items):
             share = -(-room // (len(items) - place))
             if share <= 0 or bytes_left <= 0:
                 return
-            for record in self._behind.records(item.arg, share):
-                event = self._renderer.rendered(self._behind.as_sent(record))
-                bytes_left -= _size(event)
-                if bytes_left < 0:
-                    return
-                item.behind.append(record)
-                item.events.append(event)
-                room -= 1
+            bytes_left = self._fill_up(item, share, bytes_left)
+            room -= len(item.behind)
 
-    def _begin(self, items: list[_Item]) -> None:
-        batch = _Batch(items)
+    def _fill_up(self, item: Item, events_max: int, bytes_left: int) -> int:
+        """Add up to ``events_max`` events that stand behind its head; what is left of the bytes, negative if none."""
+        for record in self._behind.records(item.arg, events_max):
+            event = self._renderer.rendered(self._behind.as_sent(record))
+            bytes_left -= size_of(event)
+            if bytes_left < 0:
+                break
+            item.behind.append(record)
+            item.events.append(event)
+        if item.behind:
+            self._behind.went_along(len(item.behind))
+        return bytes_left
+
+    def _begin(self, items: list[Item], *, is_counted: bool = False) -> None:
+        batch = Batch(items)
+        batch.is_counted = is_counted
         self._under_way.add(batch)
         self._request(batch)
 
-    def _begin_again(self, batch: _Batch) -> None:
+    def _begin_again(self, batch: Batch) -> None:
         self._under_way.discard(batch)
         left = set(batch.narrowing.without(frozenset()))
         alive = [item for row, item in enumerate(batch.items) if row in left and not item.is_dead]
         if alive and not self._is_closed:
             self._begin(alive)
 
-    def _request(self, batch: _Batch) -> None:
+    def _request(self, batch: Batch) -> None:
         if self._is_closed or batch.is_broken:
             return
         if not self._may_act():
             self._loop.call_later(AGAIN_S, self._request, batch)
             return
         requested = batch.requested()
+        if not batch.is_counted:
+            self._behind.went_along(len(requested))
+        batch.is_counted = False
         # What stands behind a head goes for the first time.
         attempt = max(1 if item.taken else item.attempt for item, _ in requested)
         self._sender.send([event for _, event in requested], attempt, self._answered, batch)
 
-    def _answered(self, batch: _Batch, result: Reply | Fault) -> None:
-        narrowing = batch.narrowing
+    def _answered(self, batch: Batch, result: Reply | Fault) -> None:
+        narrowing, company = batch.narrowing, self._in_company(result, len(batch.events))
         if isinstance(result, Reply) and 200 <= result.status < 300:
             self._cap.taken()
             for item, _ in batch.requested():
@@ -217,23 +169,26 @@ class Batcher:
             narrowing.taken()
         elif isinstance(result, Reply) and may_narrow(result.status, asked_to_wait=result.retry_after is not None):
             if result.status == TOO_LARGE:
-                self._cap.refused(1 + sum(_size(event) for _, event in batch.requested()))
+                self._cap.refused(1 + sum(size_of(event) for _, event in batch.requested()))
             narrowing.refused(result.status)
         else:
             narrowing.give_up()
-        for row, _, refused_alone in narrowing.ended():
-            self._tell(batch.items[row], result if refused_alone else self._in_company(result, len(batch.events)))
+        for ended in narrowing.ended():
+            self._tell(batch.items[ended.row], ended, result if ended.refused_alone else company)
         if narrowing.request:
             self._request(batch)
         else:
             self._under_way.discard(batch)
 
-    def _tell(self, item: _Item, refusal: Reply | Fault) -> None:
+    def _tell(self, item: Item, ended: Ended[int], refusal: Reply | Fault) -> None:
         """``refusal``: what came of the head, if it was not taken."""
         if item.is_dead:
             return
         if not item.taken:
-            item.done(item.arg, refusal)
+            if ended.is_untried:
+                self._behind.untried(item.arg)
+            else:
+                item.done(item.arg, refusal)
         elif len(item.taken) == 1:
             item.done(item.arg, item.taken[0])
         else:
@@ -245,8 +200,3 @@ class Batcher:
         if isinstance(result, Reply) and result.status in self._rejects and count > 1:
             return Fault(FaultKind.PROTOCOL, f"status {result.status} to a batch it was in", result.elapsed_s)
         return result
-
-
-def _size(event: BundledEvent) -> int:
-    """Bytes of ``event`` in the array."""
-    return len(event.json) + 1

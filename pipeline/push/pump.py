@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
-from itertools import takewhile
+from collections.abc import Iterable
 
 from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane
 from pipeline.delivery.verdict import DELIVERED, Fault, FaultKind, Reply, VerdictKind, verdict_of
 from pipeline.errors import PipelineError
 from pipeline.push.attempts import AttemptWriter
-from pipeline.push.batcher import Batcher, Behind, Taken
+from pipeline.push.batch import Taken
+from pipeline.push.batcher import Batcher
 from pipeline.push.clock import wall_minus_monotonic
+from pipeline.push.company import Company
 from pipeline.push.dead_ends import DeadEnds
 from pipeline.push.delivers import Delivers
 from pipeline.push.intake import Intake
@@ -79,7 +80,7 @@ class Pump:
             sender,
             self._reading.spec,
             EventRenderer(self._owner.id_prefix, parts.defaults),
-            behind=Behind(self._behind, self._reading.delivery, self._done),
+            behind=Company(self._core, self._reading, self._clock, delivered=self._done, wake=self.turns.wake),
             may_act=lambda: self._may_act(self._clock.monotonic()),
         )
 
@@ -171,15 +172,6 @@ class Pump:
     async def _read_and_send(self, lane: Lane) -> None:
         if await self._payloads.wait(lane):
             self._send(lane)
-
-    def _behind(self, lane: Lane, events_max: int) -> Sequence[Record]:
-        """The events that may go in one request with the head of ``lane``; one that is to be buried is a head first."""
-        if lane.part.draining:
-            return ()
-        found = self._core.followers(lane, events_max, self._reading.spec.batch.max_bytes)
-        if unreadable := self._reading.unreadable:
-            return list(takewhile(lambda record: record.position not in unreadable, found))
-        return found
 
     def _done(self, lane: Lane, result: Reply | Fault, behind: Taken = ()) -> None:
         """An attempt ended. Called by the sender once per send; ``behind``: what was delivered of the lane besides."""

@@ -88,7 +88,7 @@ FAULTS = (
     Fault(
         "attempts of records that are gone are kept",
         "the pointer can be written",
-        "core.py",
+        "owned.py",
         "if offset in mark.unfinished or offset >= mark.next_offset",
         "if True",
     ),
@@ -367,7 +367,7 @@ FAULTS = (
     Fault(
         "a hot partition takes all the room",
         "partitions share the room",
-        "core.py",
+        "owned.py",
         "if len(part.watermark.unfinished) > settings.positions_max - taken:",
         "if False:",
     ),
@@ -402,9 +402,51 @@ FAULTS = (
     Fault(
         "what is read again has no bound",
         "held bytes are bounded",
+        "owned.py",
+        "return held_max + held_max // REREAD_SHARE - self._held.total",
+        "return 10**9",
+    ),
+    Fault(
+        "what goes along with a head costs no rate",
+        "the rate counts events",
+        "limiter.py",
+        "            self._tokens -= count\n",
+        "            pass\n",
+    ),
+    Fault(
+        "a batch borrows without end",
+        "the rate counts events",
+        "limiter.py",
+        "return max(int(self._tokens + rate * BORROWED_S), 0)",
+        "return 10**9",
+    ),
+    Fault(
+        "company counts an attempt of whom it tells nothing of",
+        "only the event that is refused fails",
+        "batching.py",
+        "is_untried=self._is_alive and row not in tried",
+        "is_untried=False",
+    ),
+    Fault(
+        "nobody is ever tried",
+        "an event that fails is given up",
+        "batching.py",
+        "is_untried=self._is_alive and row not in tried",
+        "is_untried=True",
+    ),
+    Fault(
+        "an old event fails in company",
+        "what would be buried goes alone",
+        "outcome.py",
+        "return lane.first_failed_at is not None and given_up(policy, lane.first_failed_at, until)",
+        "return False",
+    ),
+    Fault(
+        "what was not tried keeps its slot",
+        "everything is settled in the end",
         "core.py",
-        "held_max + held_max // REREAD_SHARE - self._held.total)",
-        "10**9)",
+        "            self._pace.call_off(lane)\n            self._queues.make_ready(lane)",
+        "            self._queues.make_ready(lane)",
     ),
     Fault(
         "a batch settles its head only",
@@ -416,8 +458,8 @@ FAULTS = (
     Fault(
         "a follower with attempts goes in a batch",
         "an event that failed is a head first",
-        "core.py",
-        " or item.offset in lane.part.attempts:",
+        "lanes.py",
+        " or item.offset in self.part.attempts:",
         ":",
     ),
     Fault(

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 SUITES = {
     "unit": ("tests/unit/delivery",),
     "machine": ("tests/property/test_delivery_machine.py", "tests/property/test_recovery.py"),
-    "property": ("tests/property/test_ackmap.py", "tests/property/test_pointer.py", "tests/property/test_watermark.py"),
+    "property": tuple(f"tests/property/test_{of}.py" for of in ("ackmap", "batching", "pointer", "watermark")),
 }
 # The property tests of values import these and nothing else of the core.
-VALUES = ("ackmap.py", "pointer.py", "watermark.py")
+VALUES = ("ackmap.py", "batching.py", "pointer.py", "watermark.py")
 # What the simulation lives through for a planted fault: so many seeds, or until it notices, or for so long.
 SIMULATED = ("--first", "1", "--seeds", "600", "--seconds", "100", "--stop")
 _COPIED = ("pipeline", "pyproject.toml", "tests/unit/delivery", "tests/property", "tests/mutation/profile.py")

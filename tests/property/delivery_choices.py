@@ -36,12 +36,13 @@ CHANGES = st.sampled_from(
 OUTCOMES = st.sampled_from(
     ["ok"] * 5
     + ["batch"] * 2
+    + ["untried"]
     + ["reject"] * 2
     + ["fail"] * 2
     + ["asked", "asked nothing", "refused", "strained", "vanished"]
 )
 DOWN = ("fail", "strained", "hangs", "fail", "asked", "refused", "fail")
-LATE = st.sampled_from(["ok", "fail", "gone", "payload", "vanished", "buried", "bury failed"])
+LATE = st.sampled_from(["ok", "fail", "gone", "payload", "vanished", "buried", "bury failed", "untried"])
 RESULTS = st.lists(st.tuples(PICKS, OUTCOMES), min_size=1, max_size=8)
 Turn = tuple[int, list[New], list[tuple[int, str]], float]
 

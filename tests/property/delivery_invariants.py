@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.delivery.core import REREAD_SHARE
 from pipeline.delivery.lanes import Lane, payload_bytes
+from pipeline.delivery.owned import REREAD_SHARE
 from tests.property.delivery_log import Tenure
 from tests.property.delivery_model import Model
 

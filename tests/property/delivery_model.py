@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane, payload_bytes
+from pipeline.delivery.limiter import BORROWED_S
 from pipeline.delivery.pointer import Pointer, read_pointer
 from pipeline.delivery.settings import CoreSettings
 from pipeline.delivery.verdict import Sign, Verdict, VerdictKind
@@ -152,9 +153,9 @@ class Model:
         self.sends += 1
         rate = self.settings.limiter.rate_per_s
         if rate is not None:
-            assert self.sends <= 1.01 + max(1.0, rate * self.settings.limiter.burst_s) + rate * (self.now - 100.0), (
-                "over the rate"
-            )
+            borrowed = rate * BORROWED_S
+            saved = max(1.0, rate * self.settings.limiter.burst_s)
+            assert self.sends <= 1.01 + borrowed + saved + rate * (self.now - 100.0), "over the rate"
 
     def _check_bury(self, lane: Lane) -> None:
         tenure, record = self._check_head(lane)
@@ -198,13 +199,18 @@ class Model:
     def followers(self, lane: Lane, events_max: int, bytes_max: int) -> int:
         """How many events may go in the same request; each is checked to be the next of its key."""
         tenure = self.outstanding[lane].tenure
-        followers = self.core.followers(lane, events_max, bytes_max)
+        limiter = self.core.limiter
+        followers = lane.followers(
+            min(events_max, limiter.along_max(self.now)) if limiter.is_rated else events_max, bytes_max
+        )
         assert len(followers) <= events_max
         assert sum(payload_bytes(record) for record in followers) <= bytes_max
         if lane.key is not None:
             behind = [at for at, other in tenure.unsettled.items() if self.lane_key(other) == lane.key]
             assert [record.offset for record in followers] == behind[1 : 1 + len(followers)], "not the next of its key"
         assert not any(record.offset in tenure.attempts or record.offset in tenure.held for record in followers)
+        self.sends += len(followers)
+        self.core.limiter.went_along(len(followers))
         return len(followers)
 
     def succeed(self, lane: Lane, events_max: int = 0, bytes_max: int = 0) -> None:
@@ -288,6 +294,15 @@ class Model:
         many = count >= limits.failures_to_open and len(lanes) >= limits.lanes_to_open
         few = count >= limits.few_failures and len(events) >= limits.few_events and lasted_s >= limits.few_after_s
         return (refused and count >= limits.unreachable_to_open) or (long_enough and (many or few))
+
+    def untried(self, lane: Lane) -> None:
+        """It was sent in company, and nothing is known of it: it may go again at once, no attempt is counted."""
+        left = self._end(lane)
+        known = left.tenure.attempts.get(left.offset)
+        self.core.untried(lane)
+        self.check_probe()
+        left.tenure.due.pop(left.offset, None)
+        assert left.tenure.attempts.get(left.offset) == known and lane.offset == left.offset
 
     def bury_acknowledged(self, lane: Lane) -> None:
         left = self._end(lane)

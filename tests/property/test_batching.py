@@ -65,6 +65,39 @@ def test_each_row_ends_with_what_was_taken_of_it_in_order_and_none_of_it_twice(
             assert [own[ended[row].delivered]] in requests
     for request in requests:
         assert request == sorted(request)
+    if not taken:
+        assert not any(end.is_untried for end in ended.values())
+
+
+@given(ROWS, st.data())
+def test_where_something_is_taken_a_row_fails_by_its_own_poison_only(rows: list[int], data: st.DataObject) -> None:
+    poison = data.draw(st.sets(st.integers(0, len(rows) - 1)))
+    _, taken, ended = narrowed(rows, poisoned(poison))
+    for row, end in ended.items():
+        own = [place for place, other in enumerate(rows) if other == row]
+        if taken and not end.delivered and not end.is_untried:
+            assert end.refused_alone and own[0] in poison
+        assert not (end.is_untried and end.refused_alone)
+
+
+@given(ROWS, st.data())
+def test_who_goes_away_fails_those_it_was_just_sent_only(rows: list[int], data: st.DataObject) -> None:
+    narrowing, taken, ended = Narrowing(rows), set[int](), list[Ended[int]]()
+    for status in data.draw(st.lists(st.sampled_from([None, REFUSED]), max_size=8)):
+        if not narrowing.request:
+            return
+        if status is None:
+            taken |= {rows[place] for place in narrowing.request}
+            narrowing.taken()
+        else:
+            narrowing.refused(status)
+        narrowing.ended()
+    sent = {rows[place] for place in narrowing.request}
+    narrowing.give_up()
+    ended = narrowing.ended()
+    assert not narrowing.request
+    every, told = {end.row for end in ended}, {end.row for end in ended if not end.is_untried}
+    assert told == (every & sent if taken else every)
 
 
 @given(ROWS, st.data())
@@ -164,7 +197,7 @@ def test_whatever_is_refused_only_poison_is_buried_and_order_per_key_is_kept(
         for lane, end in one_round(left, lanes, heads, failed, events_max, retries, endpoint):
             heads[lane] += end.delivered
             head = (lane, heads[lane])
-            if not end.delivered:
+            if not end.delivered and not end.is_untried:
                 failed[head] += 1
                 if failed[head] > retries or (end.refused_alone and head in poison):
                     buried.append(head)

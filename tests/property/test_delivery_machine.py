@@ -134,6 +134,8 @@ class DeliveryMachine(RuleBasedStateMachine):
             return model.succeed(lane, events_max=2 + int(draw * 4), bytes_max=int(draw * 200))
         if result in ("ok", "vanished"):
             return model.succeed(lane)
+        if result == "untried":
+            return model.untried(lane)
         return model.fail(lane, VERDICTS[result], draw)
 
     @precondition(lambda self: self.model.tenures)
@@ -207,6 +209,8 @@ class DeliveryMachine(RuleBasedStateMachine):
             core.payload(lane, left.tenure.unsettled[left.offset])
         elif how == "vanished":
             core.vanished(lane, now)
+        elif how == "untried":
+            core.untried(lane)
         elif how == "buried":
             core.buried(lane)
         else:

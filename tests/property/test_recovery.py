@@ -8,8 +8,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.delivery.core import REREAD_SHARE, Core
+from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane, payload_bytes
+from pipeline.delivery.owned import REREAD_SHARE
 from pipeline.delivery.settings import CoreSettings, LimiterSettings
 from pipeline.delivery.verdict import Verdict, VerdictKind
 from pipeline.record import Record
@@ -59,7 +60,7 @@ class Rim:
         return begun
 
     def succeed(self, lane: Lane) -> None:
-        behind = self.core.followers(lane, self.batch_max - 1, 10**9)
+        behind = lane.followers(self.batch_max - 1, 10**9)
         self.requests.append(1 + len(behind))
         self.core.succeeded(lane, self.now, 1 + len(behind))
 
@@ -106,7 +107,7 @@ def test_what_fails_on_the_way_holds_up_nothing_but_itself(count: int, failing: 
             failing.discard(lane.offset)
             rim.fail(lane)
             continue
-        behind = [record.offset for record in rim.core.followers(lane, 9, 10**9)]
+        behind = [record.offset for record in lane.followers(9, 10**9)]
         taken = [lane.offset]
         for at in behind:
             if at in failing:

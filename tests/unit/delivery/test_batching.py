@@ -49,6 +49,14 @@ def test_what_stands_behind_a_refused_event_in_its_row_is_not_sent() -> None:
     assert all(2 not in request and 3 not in request for request in requests[2:])
 
 
+def test_who_was_not_found_out_is_untried_where_something_was_taken() -> None:
+    """More poison than one descent finds: what is left may go on as it is."""
+    _, ended = narrowed("abcdefghijklmnop", set(range(8, 16)))
+    untried = {end.row for end in ended if end.is_untried}
+    assert untried
+    assert all(end.refused_alone for end in ended if end.row >= "i" and end.row not in untried)
+
+
 def test_an_endpoint_that_dies_while_it_narrows_is_left_alone_soon() -> None:
     narrowing = Narrowing(range(64))
     narrowing.refused(500)

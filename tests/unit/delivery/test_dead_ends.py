@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline.delivery.dead_ends import DeadEnds
-from pipeline.delivery.lanes import Lane, LaneState
+from pipeline.delivery.lanes import Lane
 from pipeline.delivery.queues import Queues
+from pipeline.delivery.states import LaneState
 from pipeline.subscription import RetryPolicy
 from tests.unit.delivery.making import REJECTED, lane, part
 

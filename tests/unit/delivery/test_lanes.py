@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.delivery.lanes import Held, Lane, LaneState, payload_bytes, reason_of
+from pipeline.delivery.lanes import Held, Lane, payload_bytes, reason_of
+from pipeline.delivery.states import LaneState
 from pipeline.delivery.verdict import Verdict
 from pipeline.record import Record
 from tests.unit.delivery.making import FAILED, REJECTED, lane, part, record

@@ -316,3 +316,52 @@ def test_room_that_is_kept_for_them_is_not_taken_by_what_hangs() -> None:
     assert limits.may_begin_at(9.0) == inf
     limits.reserve(waiting=5, begun=1)
     assert limits.set_slow_aside(9.0) == ["b"]
+
+
+# -- events that go along ------------------------------------------------------------------------------------------
+
+
+def test_what_goes_along_takes_tokens_and_the_next_waits_for_them() -> None:
+    limiter = Limiter[int](LimiterSettings(rate_per_s=10.0))
+    assert limiter.free(0.0) == 1
+    limiter.begin(1, 0.0)
+    assert limiter.along_max(0.0) == 10, "a second's worth ahead of its time"
+    limiter.went_along(10)
+    assert (limiter.along_max(0.0), limiter.free(0.0)) == (0, 0)
+    assert limiter.token_at(0.0) == pytest.approx(1.1)
+    assert limiter.free(1.05) == 0
+    assert limiter.free(1.1) == 1
+
+
+def test_with_a_low_rate_nothing_goes_along() -> None:
+    limiter = Limiter[int](LimiterSettings(rate_per_s=0.5))
+    limiter.begin(1, 0.0)
+    assert limiter.along_max(0.0) == 0
+
+
+def test_without_a_rate_what_goes_along_takes_nothing() -> None:
+    limiter = Limiter[int](LimiterSettings())
+    limiter.went_along(1_000)
+    assert (limiter.is_rated, limiter.free(0.0)) == (False, 128)
+
+
+def test_attempts_that_take_no_time_leave_a_latency_that_can_grow_again() -> None:
+    limiter = Limiter[int](LimiterSettings())
+    for _ in range(100_000):
+        limiter.succeeded(0.0)
+    for _ in range(500):
+        limiter.succeeded(1.0)
+    assert limiter.latency_s > 0.9
+
+
+def test_tokens_do_not_drift() -> None:
+    """A month of one event every tenth of a second, at the rate: neither a token too many nor one too few."""
+    limiter = Limiter[int](LimiterSettings(rate_per_s=10.0, in_flight_max=1))
+    began, now = 0, 2_600_000.0
+    for _ in range(100_000):
+        now = limiter.token_at(now)
+        assert limiter.free(now) == 1
+        limiter.begin(1, now)
+        limiter.end(1, now)
+        began += 1
+    assert now == pytest.approx(2_600_000.0 + (began - 1) / 10, abs=1e-3)

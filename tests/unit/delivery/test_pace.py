@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pipeline.delivery.breaker import Breaker, BreakerState, Failure
-from pipeline.delivery.lanes import PROVEN, SUSPECT, Lane, LaneState, payload_bytes
+from pipeline.delivery.lanes import Lane, payload_bytes
 from pipeline.delivery.limiter import Limiter
 from pipeline.delivery.pace import Pace
 from pipeline.delivery.queues import Queues
 from pipeline.delivery.settings import BreakerSettings, LimiterSettings
+from pipeline.delivery.states import PROVEN, SUSPECT, LaneState
 from pipeline.delivery.waiting import NEVER
 from tests.unit.delivery.making import lane, part, record
 

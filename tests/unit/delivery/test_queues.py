@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.delivery.lanes import PROVEN, Lane, LaneState, Part
+from pipeline.delivery.lanes import Lane, Part
 from pipeline.delivery.queues import Queues
+from pipeline.delivery.states import PROVEN, LaneState
 from pipeline.delivery.waiting import NEVER
 from tests.unit.delivery.making import lane, part, record
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.delivery.lanes import PROVEN, SUSPECT, Lane, Standing
+from pipeline.delivery.lanes import Lane
 from pipeline.delivery.ready import Line, Ready
+from pipeline.delivery.states import PROVEN, SUSPECT, Standing
 from tests.unit.delivery.making import lane, part
 
 

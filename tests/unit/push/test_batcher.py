@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from pipeline.delivery.verdict import Fault, FaultKind, Reply
-from pipeline.push.batcher import Batcher, Behind, Taken
+from pipeline.push.batch import Taken
+from pipeline.push.batcher import Batcher
 from pipeline.record import Record
 from pipeline.subscription import subscription_from
 from pipeline.webhook.bundle import BundledEvent, EventRenderer
@@ -62,11 +63,14 @@ class Bench:
         renderer = EventRenderer(lambda _: "evt_a_", lambda topic: (f"/{topic}", "r"))
         self.endpoint = Endpoint()
         self.behind: dict[int, list[int]] = {}
+        self.last_chances: set[int] = set()
+        self.untried_ones: list[int] = []
+        self.along = 0
         self.batcher = Batcher(
             cast("Any", self.endpoint),
             spec,
             renderer,
-            behind=Behind(self._behind, lambda record: record, self._delivered),
+            behind=self,
             may_act=may_act,
         )
         self.outcomes: dict[int, list[Reply | Fault]] = {}
@@ -75,10 +79,22 @@ class Bench:
         for number in numbers:
             self.batcher.send(event(number), attempt, self._done, number)
 
-    def _behind(self, number: int, events_max: int) -> Sequence[Record]:
+    def records(self, number: int, events_max: int) -> Sequence[Record]:
         return [event(one) for one in self.behind.get(number, [])[:events_max]]
 
-    def _delivered(self, number: int, outcome: Reply | Fault, taken: Taken) -> None:
+    def as_sent(self, record: Record) -> Record:
+        return record
+
+    def went_along(self, count: int) -> None:
+        self.along += count
+
+    def is_last_chance(self, number: int) -> bool:
+        return number in self.last_chances
+
+    def untried(self, number: int) -> None:
+        self.untried_ones.append(number)
+
+    def delivered(self, number: int, outcome: Reply | Fault, taken: Taken) -> None:
         self._done(number, outcome)
         for record, reply in taken:
             self._done(record.offset, reply)
@@ -147,7 +163,9 @@ async def test_what_is_no_refusal_of_an_event_ends_the_batch_at_once(outcome: Re
 async def test_what_failed_twice_or_may_fail_no_more_goes_alone() -> None:
     bench = Bench()
     bench.send(1, 2, attempt=3)
-    bench.send(3, 4, attempt=4)
+    bench.last_chances = {3, 4}
+    bench.send(3, attempt=2)
+    bench.send(4)
     assert bench.endpoint.requests == [[1], [2], [3], [4]]
 
 
@@ -250,3 +268,40 @@ async def test_nothing_lingers_when_it_is_to_go_at_once() -> None:
     bench.endpoint.answer(OK)
     bench.batcher.flush()
     assert len(bench.endpoint.requests) == 2
+
+
+async def test_where_others_were_taken_who_was_not_found_out_counts_no_attempt() -> None:
+    bench = Bench()
+    bench.send(*range(16))
+    await bench.sent(1)
+    poison = set(range(8, 16))
+    while bench.endpoint.open:
+        bench.endpoint.answer(OK if poison.isdisjoint(bench.endpoint.requests[-1]) else NO)
+    failed = [number for number, [outcome] in bench.outcomes.items() if outcome != OK]
+    assert [number for number, [outcome] in bench.outcomes.items() if outcome == OK] == list(range(8))
+    assert [bench.outcomes[number] for number in failed] == [[NO]] * len(failed), "each was refused alone"
+    assert failed
+    assert sorted((*failed, *bench.untried_ones)) == sorted(poison)
+
+
+async def test_an_endpoint_that_goes_away_fails_those_it_was_just_sent_only() -> None:
+    bench = Bench()
+    bench.send(*range(8))
+    await bench.sent(1)
+    gone = Fault(FaultKind.TIMEOUT, "no reply", 1.0)
+    for outcome in (NO, OK, gone):
+        bench.endpoint.answer(outcome)
+    assert bench.endpoint.requests == [list(range(8)), [0, 1, 2, 3], [4, 5]]
+    assert bench.outcomes == {**{number: [OK] for number in range(4)}, 4: [gone], 5: [gone]}
+    assert bench.untried_ones == [6, 7]
+
+
+async def test_a_rate_is_told_of_all_events_but_the_heads_that_began() -> None:
+    bench = Bench()
+    bench.behind = {1: [11, 12], 2: [21]}
+    bench.send(1, 2)
+    await bench.sent(1)
+    assert bench.along == 3
+    bench.endpoint.answer(NO)
+    assert bench.endpoint.requests[1] == [1, 11]
+    assert bench.along == 5, "parts count whole"

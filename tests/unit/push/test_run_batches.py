@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.deadletter import Failure, wrap
 from pipeline.delivery.pointer import Pointer
-from pipeline.delivery.verdict import Reply
+from pipeline.delivery.verdict import Fault, FaultKind, Reply
 from pipeline.push.core_settings import core_settings
 from pipeline.push.parts import BridgeSettings
 from pipeline.push.run import Run
@@ -44,7 +44,7 @@ class Bench(FakeBridge):
         sent: list[Any] = [events for events, _ in self.sender.sent]
         return [[json.loads(event.json)["data"] for event in events] for events in sent]
 
-    async def answer(self, *outcomes: Reply) -> None:
+    async def answer(self, *outcomes: Reply | Fault) -> None:
         for outcome in outcomes:
             await eventually(lambda: bool(self.sender.open), "a request")
             self.sender.answer(outcome)
@@ -249,3 +249,25 @@ async def test_what_cannot_be_read_with_a_head_is_a_head_in_its_turn() -> None:
     await eventually(lambda: run.core.settled == 6)
     assert bench.requests[1:] == [[0], [1, 2], [4, 5]]
     assert bench.hooks.of("on_gap") == [("t", 0, 3, 4)]
+
+
+async def test_a_rate_counts_events_whether_they_are_heads_or_stand_behind() -> None:
+    bench = Bench()
+    bench.add(*range(40))
+    run = bench.begin(ordering="partition", rate_per_s=5)
+    await bench.answer(OK)
+    assert bench.requests == [list(range(6))], "what is saved up, and a second's worth"
+    assert run.core.limiter.token_at(loop_time := asyncio.get_running_loop().time()) > loop_time + 1.0
+
+
+async def test_who_was_not_tried_goes_again_without_an_attempt() -> None:
+    bench = Bench()
+    for number in range(8):
+        bench.add(number, key=b"%d" % number)
+    run = bench.begin()
+    await bench.answer(REFUSED, OK, Fault(FaultKind.TIMEOUT, "no reply", 0.02))
+    await eventually(lambda: len(bench.requests) == 4, "those not tried")
+    assert bench.requests == [list(range(8)), [0, 1, 2, 3], [4, 5], [6, 7]]
+    assert set(run.core.commit_of(T0).attempts) == {4, 5}
+    await bench.answer(OK)
+    await run.close()
