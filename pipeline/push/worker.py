@@ -59,15 +59,7 @@ class Worker:
             on_error=parts.hooks.on_consumer_error,
         )
         self._stops = self._made_stops()
-        self._settling = Settling(
-            parts,
-            settings,
-            self._keepers,
-            self._turn,
-            settled=self._publish_positions,
-            stop=self._stop_run,
-            failed=self._failed,
-        )
+        self._settling = self._made_settling()
         self._taking = self._made_taking(sender_of)
 
     def _joined(self, join: Callable[..., Membership]) -> Membership:
@@ -89,6 +81,17 @@ class Worker:
             hooks=parts.hooks,
             let_go=self._let_go,
             happenings=parts.happenings,
+        )
+
+    def _made_settling(self) -> Settling:
+        return Settling(
+            self._parts,
+            self._settings,
+            self._keepers,
+            self._turn,
+            settled=self._publish_positions,
+            stop=self._stop_run,
+            failed=self._failed,
         )
 
     def _made_taking(self, sender_of: MakesSender) -> Taking:
