@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.deadletter import DeadLetter, unwrap
+from pipeline.deadletter import unwrap
+from pipeline.kafka.table import Row
+from pipeline.parking import read_row
 from pipeline.record import Record
-from tests.simulation.broker import Broker, Place
+from tests.simulation.broker import Broker
 from tests.simulation.eras import Eras
-from tests.simulation.ledger import Ledger
+from tests.simulation.ledger import At, Ledger
 from tests.simulation.runs import SideRuns
 from tests.simulation.side_ledger import RedriveLedger, SideLedger
 
@@ -19,7 +21,12 @@ class Burials:
     def __init__(self, broker: Broker, runs: SideRuns, eras: Eras) -> None:
         self._runs, self._eras = runs, eras
         self._parked: set[str] = set()
-        broker.parked.watch(lambda name, _: self._parked.add(name.rpartition("/")[0]))
+        broker.parked.watch(self._waits)
+
+    def _waits(self, name: str, row: Row | None) -> None:
+        parked = None if row is None else read_row(name, row.value)
+        if parked is not None and parked.policy == "park":
+            self._parked.add(name.rpartition("/")[0])
 
     def tell(self, live: Ledger, record: Record) -> None:
         letter = unwrap(record)
@@ -31,19 +38,20 @@ class Burials:
             return
         if self._eras.is_lost(record.value):
             return
-        owing = [one for one in (live, *filter(_buries, own)) if self._may_have_buried(one, letter)]
+        at = (letter.origin.topic, letter.origin.partition), letter.origin.offset
+        tried = [one for one in (live, *filter(_buries, own)) if self._may_have_buried(one, at)]
+        owing = [one for one in tried if one.owes(at)]
         if len(owing) > 1:
-            at = (letter.origin.topic, letter.origin.partition), letter.origin.offset
             for ledger in owing:
                 ledger.settled.add(at)
                 ledger.ever.add(at)
-        else:
+        elif owing or live in tried or not tried:
             (owing or [live])[0].buried(record)
 
-    def _may_have_buried(self, ledger: Ledger, letter: DeadLetter) -> bool:
-        place: Place = letter.origin.topic, letter.origin.partition
-        at = place, letter.origin.offset
-        return ledger.owes(at) and (at in ledger.attempted or f"{ledger.group}/{place[0]}/{place[1]}" in self._parked)
+    def _may_have_buried(self, ledger: Ledger, at: At) -> bool:
+        (topic, partition), offset = at
+        here = offset in ledger.records[topic, partition]
+        return here and (at in ledger.attempted or f"{ledger.group}/{topic}/{partition}" in self._parked)
 
 
 def _buries(ledger: SideLedger) -> bool:

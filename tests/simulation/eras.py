@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from pipeline.webhookid import id_prefix
 from tests.simulation.broker import TOPIC, Broker, Place
 from tests.simulation.ledger import At, Ledger
 
 # Why a subscription may stand after its topic was made again, and after the log's end went back.
 MADE_AGAIN = ("topic-recreated", "topic-not-found", "position-beyond-end")
 TRUNCATED = ("position-beyond-end",)
+# Workers look so often whether a topic is another (`BridgeSettings.topic_check_s`), and then it takes a while.
+UNAWARE_S_MAX = 15.0
 
 
 class Eras:
@@ -28,6 +31,7 @@ class Eras:
         self.overrun: dict[Place, int] = {}
         self.truncated: dict[Place, int] = {}
         self._lost: set[bytes | None] = set()
+        self._made_again_at: float | None = None
 
     def is_lost(self, value: bytes | None) -> bool:
         """Whether the log lost the event: what is still under way of it counts no more."""
@@ -35,6 +39,7 @@ class Eras:
 
     def delete(self) -> None:
         """Of all that a group has done in the topic nothing means anything any more."""
+        self._made_again_at = float("inf")
         places = [(TOPIC, number) for number in range(len(self._broker.topic(TOPIC).partitions))]
         self._broker.delete_topic(TOPIC)
         self.overrun.clear()
@@ -55,9 +60,22 @@ class Eras:
             if ledger.resets.get(place, 0) > to:
                 ledger.resets[place] = to
 
+    def make_again(self, partitions: int) -> None:
+        self._broker.log.create(TOPIC, partitions)
+        self._made_again_at = self._broker.world.now
+
+    def may_be_unaware(self, webhook_id: str) -> bool:
+        """Whether a worker may not know yet that the topic is another: until it looks again it reads on where it was,
+        and what it finds there goes under ids that the old topic never came to.
+        """
+        world, made_at = self._broker.world, self._made_again_at
+        if made_at is None or webhook_id.startswith(id_prefix(self._broker.topic(TOPIC).topic_id)):
+            return False
+        return world.now < max(made_at + UNAWARE_S_MAX, world.trouble_until)
+
     def started(self, group: str, place: Place) -> None:
-        """An operator said where to start."""
-        self.unstarted.get(group, set()).discard(place)
+        """An operator said where to start; partitions above look as if they were added later, and begin at 0."""
+        self.unstarted[group] = {one for one in self.unstarted.get(group, ()) if one < place}
 
     def _forget(self, ledger: Ledger, place: Place, first: int) -> None:
         known = ledger.records[place]
@@ -77,7 +95,7 @@ class Eras:
             ats.difference_update([at for at in ats if at[0] == place and at[1] >= first])
         ledger.dirty.add(place)
 
-    def excuses(self, reason: str, group: str) -> bool:
+    def excuses(self, reason: str) -> bool:
         """Whether a subscription may be blocked for ``reason``."""
-        again = bool(self.unstarted.get(group)) and reason.startswith(MADE_AGAIN)
+        again = self._made_again_at is not None and reason.startswith(MADE_AGAIN)
         return again or (bool(self.overrun) and reason.startswith(TRUNCATED))

@@ -166,7 +166,7 @@ class Nemesis:
 
     def _make_again(self, partitions: int) -> None:
         self._say(f"{TOPIC} is made again")
-        self._town.broker.log.create(TOPIC, partitions)
+        self._town.operators.eras.make_again(partitions)
 
     def topic_grows(self) -> None:
         if len(self._town.broker.log.topics[TOPIC].partitions) < PARTITIONS_MAX:

@@ -115,7 +115,7 @@ class Operators:
         for name, row in self._broker.subscriptions.rows().items():
             stored = row_of(row.value)
             if stored.state == "blocked" and not stored.reason.startswith("pointer-missing"):
-                if not self.eras.excuses(stored.reason, self.ledgers[name].group):
+                if not self.eras.excuses(stored.reason):
                     raise Violation(f"{name} is blocked: {stored.reason}")
                 self._begin_again(name)
             if stored.state != "active":
