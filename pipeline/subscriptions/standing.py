@@ -64,16 +64,25 @@ async def commit_start(
 
     Offsets that are there are kept: making a subscription again resumes it. Each start says how many partitions have
     one: were the highest lost before a worker claimed any, they would pass for partitions added later.
+
+    Two processes may do this at once, and nothing on the broker keeps the later from writing over the earlier. So what
+    is written was resolved before it was seen that nobody had: it lies at or before what the other wrote, and an event
+    appended since is not passed over.
     """
-    places = places_of(topics)
-    held = await offsets.read(group, places)
-    fresh = [place for place in places if place not in held]
-    if fresh:
-        at: At = "earliest" if start == "earliest" else "latest" if start == "latest" else _at_ms(start)
-        resolved = await admin.offsets(fresh, at)
+    fresh = await _lacking(group, places_of(topics), offsets)
+    if not fresh:
+        return 0
+    at: At = "earliest" if start == "earliest" else "latest" if start == "latest" else _at_ms(start)
+    resolved = await admin.offsets(fresh, at)
+    if fresh := await _lacking(group, fresh, offsets):
         starts = {place: _start(resolved[place], topics[place[0]].partitions) for place in fresh}
         await offsets.commit(group, {place: (start.offset, start.metadata()) for place, start in starts.items()})
     return len(fresh)
+
+
+async def _lacking(group: str, places: list[Partition], offsets: Pointers) -> list[Partition]:
+    held = await offsets.read(group, places)
+    return [place for place in places if place not in held]
 
 
 def _start(offset: int, partitions: int) -> Pointer:
