@@ -46,7 +46,7 @@ def run(seeds: Iterable[int], seconds: float, *, stop: bool = False) -> int:
         town, why = lived(seed)
         done += 1
         virtual_s += town.world.now - 1000.0
-        for ledger in town.ledgers:
+        for ledger in town.books.ledgers:
             commits += ledger.commits
             second += ledger.second_deliveries
             dead += ledger.buried_count

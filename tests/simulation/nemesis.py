@@ -93,7 +93,7 @@ class Nemesis:
         process = self._someone()
         if process is not None:
             self._say(f"kill -9 {process.name}")
-            self._town.mark_dirty(process)
+            self._town.books.mark_dirty(process)
             process.kill()
             self._later(0.1, 5.0, self._town.crew.start)
 
@@ -144,7 +144,7 @@ class Nemesis:
         going = {record.offset for record in part.records if self._chance.random() < 0.3}
         self._say(f"compaction takes {sorted(going)} of {TOPIC}/{partition}")
         part.records = [record for record in part.records if record.offset not in going]
-        for ledger in self._town.ledgers:
+        for ledger in self._town.books.ledgers:
             ledger.excused |= {((TOPIC, partition), offset) for offset in going}
 
     def log_is_truncated(self) -> None:
