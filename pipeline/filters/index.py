@@ -75,20 +75,25 @@ class FilterIndex(Generic[T]):
     def select(self, facts: Facts) -> Selected[T]:
         """Whom the event of ``facts`` is for; the same as evaluating every filter."""
         matched, unjudged, reason = [*self._unfiltered], [], ""
-        candidates: list[tuple[T, Predicate | None]] = []
+        asked: list[tuple[T, Predicate]] = []
         for key, table in self._anchored.items():
             try:
-                text = facts.text(key)
+                under = table.get(facts.text(key))
             except InputError:
                 # Each is asked itself: another of its conditions may be read, and not hold.
-                candidates += {member: self._filters[member] for under in table.values() for member in under}.items()
-            else:
-                if text in table:
-                    candidates += table[text].items()
-        candidates += self._evaluated.items()
-        for member, holds in candidates:
+                asked += {member: self._filters[member] for under in table.values() for member in under}.items()
+                continue
+            if under is not None:
+                for member, holds in under.items():
+                    if holds is None:
+                        matched.append(member)
+                    else:
+                        asked.append((member, holds))
+        if self._evaluated:
+            asked += self._evaluated.items()
+        for member, holds in asked:
             try:
-                if holds is None or holds(facts):
+                if holds(facts):
                     matched.append(member)
             except InputError as error:
                 unjudged.append(member)

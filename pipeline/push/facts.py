@@ -14,6 +14,7 @@ from pipeline.record import Record
 
 Defaults = Callable[[str], tuple[str, str]]
 _UNREAD: Any = object()
+_STRUCTURED = b"cloudevents"
 # Attributes that are none by a ``ce_`` header of their name.
 _NOT_BY_HEADER = frozenset(("datacontenttype", "specversion"))
 
@@ -24,10 +25,12 @@ class RecordFacts:
     none.
     """
 
-    __slots__ = ("_attributes", "_data", "_defaults", "_plain", "_record")
+    __slots__ = ("_attributes", "_data", "_defaults", "_headers", "_plain", "_record")
 
     def __init__(self, record: Record, defaults: Defaults) -> None:
         self._record, self._defaults = record, defaults
+        # The last of a name counts, as `Record.header` has it.
+        self._headers = dict(record.headers)
         self._attributes: Mapping[str, str] | None = None
         self._data: Any = _UNREAD
         self._plain: bool | None = None
@@ -37,9 +40,9 @@ class RecordFacts:
         if isinstance(key, tuple):
             return text_at(self.data, key)
         if key[1:2] == ".":
-            return _header_text(self._record.header(key[2:]))
+            return _header_text(self._headers.get(key[2:]))
         if self._attributes is None and self._is_plain and key not in _NOT_BY_HEADER:
-            value = self._record.header(KAFKA_PREFIX + key)
+            value = self._headers.get(KAFKA_PREFIX + key)
             if value and (text := _header_text(value)) is not None:
                 return text
         return self.attributes.get(key)
@@ -58,7 +61,7 @@ class RecordFacts:
         """
         if self._data is _UNREAD:
             record = self._record
-            if self._is_plain or not _is_structured(record):
+            if self._is_plain or not self._is_structured:
                 self._data = NOTHING if record.value is None else parse_data(record.value)
             else:
                 self._data = parse_data(_event_of(record, *self._defaults(record.topic)).data)
@@ -68,14 +71,17 @@ class RecordFacts:
     def _is_plain(self) -> bool:
         """Whether attributes stand in headers of their own, in the version we know."""
         if self._plain is None:
-            version = self._record.header("ce_specversion")
-            self._plain = (version is None or version == b"1.0") and not _is_structured(self._record)
+            version = self._headers.get("ce_specversion")
+            self._plain = (version is None or version == b"1.0") and not self._is_structured
         return self._plain
 
-
-def _is_structured(record: Record) -> bool:
-    stated = record.header(CONTENT_TYPE)
-    return stated is not None and mode_of(stated.decode("latin-1")) != "binary"
+    @property
+    def _is_structured(self) -> bool:
+        stated = self._headers.get(CONTENT_TYPE)
+        # Most types are told apart by their bytes; what is left is looked at properly.
+        if stated is None or _STRUCTURED not in stated.lower():
+            return False
+        return mode_of(stated.decode("latin-1")) != "binary"
 
 
 def structured_id(record: Record) -> str:
