@@ -16,6 +16,7 @@ from importlib import import_module
 import msgspec
 
 from bench.figures import Report, table
+from pipeline.errors import PipelineError
 
 PARTS = ("bridge", "latency", "isolation", "catchup", "crash", "dispatch")
 
@@ -36,7 +37,7 @@ def _reported(part: str, options: list[str], as_json: bool) -> Report:
         print(f"\n{part}", flush=True)
     try:
         report: Report = import_module(f"bench.{part}").report(options)
-    except RuntimeError as error:
+    except (RuntimeError, PipelineError) as error:
         report = Report(bench=part, told={}, figures=[], faults=[f"could not be measured: {error}"])
     if as_json:
         told = msgspec.to_builtins({"figures": report.figures, "faults": report.faults, "skipped": report.skipped})

@@ -30,12 +30,13 @@ from bench.figures import Figure, Report, median_of
 from bench.house import House, declared, until
 from bench.load import Made, append_at
 from pipeline.config import load_config
+from pipeline.errors import BrokerUnavailable
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.client import KafkaSettings
 from pipeline.wiring import started
 
 PARTITIONS, EVENT_BYTES = 12, 1024
-MADE_AT_ONCE = 16
+MADE_AT_ONCE, PUT_TRIES = 8, 5
 LIMIT_S = 120.0
 AT_ONCE = 1e9
 # What connecting to an endpoint for the first time costs, and how long until its connection is given up again.
@@ -157,7 +158,15 @@ async def subscribe(house: House, topic: str, paths: list[str]) -> None:
         async def put(number: int, path: str) -> None:
             filters: list[dict[str, Any]] = [{"exact": {"type": f"t.{number}"}}] if len(paths) > 1 else []
             async with room:
-                await node.subscriptions.put(f"s{number}", declared(f"s{number}", topic, path, filters=filters))
+                for left in reversed(range(PUT_TRIES)):
+                    try:
+                        await node.subscriptions.put(f"s{number}", declared(f"s{number}", topic, path, filters=filters))
+                    except BrokerUnavailable:
+                        # It makes twelve partitions for each of a thousand: on a busy machine some take it long.
+                        if not left:
+                            raise
+                    else:
+                        return
 
         await asyncio.gather(*(put(number, path) for number, path in enumerate(paths)))
 
