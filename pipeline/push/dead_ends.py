@@ -5,11 +5,12 @@ which keys wait for an operator remembered, until they are released.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from pipeline.delivery.core import Core
 from pipeline.delivery.lanes import Lane, reason_of
 from pipeline.delivery.states import HELD
-from pipeline.errors import PayloadTooLarge, PipelineError
+from pipeline.errors import BrokerUnavailable, PayloadTooLarge, PipelineError
 from pipeline.parking import Policy
 from pipeline.push.burial import Burial
 from pipeline.push.clock import wall_minus_monotonic
@@ -24,12 +25,20 @@ REMEMBER_AGAIN_S = 0.5
 
 
 class DeadEnds:
-    """Of one run. ``parked``: the rows of the keys that wait."""
+    """Of one run. ``parked``: the rows of the keys that wait. ``may_act`` is asked before a dead letter is appended."""
 
     def __init__(
-        self, reading: Reading, parts: WorkerParts, parked: Parked, *, core: Core, payloads: Payloads, reports: Reports
+        self,
+        reading: Reading,
+        parts: WorkerParts,
+        parked: Parked,
+        *,
+        core: Core,
+        payloads: Payloads,
+        reports: Reports,
+        may_act: Callable[[float], bool],
     ) -> None:
-        self._reading, self._clock, self._parked = reading, parts.clock, parked
+        self._reading, self._clock, self._parked, self._may_act = reading, parts.clock, parked, may_act
         self._core, self._payloads, self._reports = core, payloads, reports
         self._burial = Unburied() if reading.is_shadow else Burial(parts.producer, reading)
 
@@ -44,6 +53,8 @@ class DeadEnds:
             if lane.key is not None and (why := lane.part.parked.get(lane.key)) is not None:
                 # Before its first dead letter is appended: a crash between leaves it parked.
                 await self._remember(lane, "park", why)
+            if not self._may_act(self._clock.monotonic()):
+                raise BrokerUnavailable(f"{self._reading.group}: the lease ran out before a dead letter was appended")
             reason = await self._burial.bury(record, lane, self._clock.monotonic(), wall_minus_monotonic(self._clock))
         except PipelineError as error:
             self._reports.bury_failed(error)

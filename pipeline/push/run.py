@@ -42,17 +42,15 @@ class Run:
         self._parked = Parked(parts.parked, reading, parts.clock)
         payloads = Payloads(parts.view, self.core, parts.clock, self.reports, may_act=owner.may_act)
         self._dead_ends = DeadEnds(
-            reading, parts, self._parked, core=self.core, payloads=payloads, reports=self.reports
+            reading,
+            parts,
+            self._parked,
+            core=self.core,
+            payloads=payloads,
+            reports=self.reports,
+            may_act=owner.may_act,
         )
-        self._attempts = AttemptWriter(
-            parts.journal,
-            state_topic_of(settings.namespace, attempts.TABLE),
-            reading.spec.name,
-            reading.run_id,
-            owner.id_prefix,
-            later=asyncio.get_running_loop().call_later,
-            clock=parts.clock,
-        )
+        self._attempts = _attempt_writer(reading, parts, settings, owner)
         self.pump = Pump(
             reading,
             sender,
@@ -132,3 +130,15 @@ class Run:
             self.forget(place)
         await self.pump.close()
         self._attempts.flush()
+
+
+def _attempt_writer(reading: Reading, parts: WorkerParts, settings: BridgeSettings, owner: Owner) -> AttemptWriter:
+    return AttemptWriter(
+        parts.journal,
+        state_topic_of(settings.namespace, attempts.TABLE),
+        reading.spec.name,
+        reading.run_id,
+        owner.id_prefix,
+        later=asyncio.get_running_loop().call_later,
+        clock=parts.clock,
+    )
