@@ -79,7 +79,9 @@ async def edited(node: Node, name: str, members: Sequence[str], unset: Sequence[
     declared = with_members(msgspec.to_builtins(row.spec), members)
     for path in unset:
         holder, last = _holder(declared, path)
-        holder.pop(last, None)
+        if last not in holder:
+            raise DeclarationInvalid("--unset", path, "a member it has; `pipeline subs show` shows them as `spec`")
+        del holder[last]
     if who is not None:
         return await _put(node, name, declared, who, if_match=str(version))
     planned = node.subscriptions.plan(name, declared)

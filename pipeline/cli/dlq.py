@@ -8,20 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli import dlq_acts
-from pipeline.cli.dlq_acts import (
-    LETTERS_MAX,
-    Ids,
-    Keys,
-    Name,
-    Reasons,
-    Since,
-    Statuses,
-    Types,
-    letters_of,
-    newest,
-    selection_of,
-)
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
+from pipeline.cli.letters import LETTERS_MAX, LetterId, Selected, Since, letters_of, newest
+from pipeline.cli.options import AsJson, Name, Where, grouped
+from pipeline.cli.running import plain, with_node
 from pipeline.cli.show import show_one, show_rows
 
 if TYPE_CHECKING:
@@ -42,17 +31,12 @@ def register(program: typer.Typer) -> None:
 
 
 @dlq.command("list")
+@grouped
 def list_letters(
     name: Name,
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    where: Where,
+    selected: Selected,
     as_json: AsJson = False,
-    reason: Reasons = None,
-    status: Statuses = None,
-    key: Keys = None,
-    kind: Types = None,
-    since: Since = None,
-    letter_id: Ids = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also those that were redriven, discarded or written back.")
     ] = False,
@@ -61,9 +45,9 @@ def list_letters(
     ] = False,
 ) -> None:
     """Dead letters of a subscription that wait for somebody."""
-    select = selection_of(reason, status, key, kind, since, letter_id)
+    select = selected.selection()
     if foreign:
-        rows = with_node(directory, bootstrap, lambda node: _foreign(node, name))
+        rows = with_node(where, lambda node: _foreign(node, name))
         columns: tuple[str, ...] = ("partition", "offset", "dialect", "topic", "group", "reason", "error", "why")
         show_rows(rows, columns, as_json=as_json, empty=f"nothing foreign in the dead letters of {name}")
         return
@@ -72,21 +56,24 @@ def list_letters(
         found = [filed async for filed in letters_of(node, name, select)]
         return [_row(filed) for filed in found if everything or filed.is_open]
 
-    rows = with_node(directory, bootstrap, work)
+    rows = with_node(where, work)
     columns = (*COLUMNS, "taken_by") if everything else COLUMNS
     show_rows(rows, columns, as_json=as_json, empty=f"no dead letters of {name}")
 
 
 @dlq.command("stats")
+@grouped
 def count_letters(
     name: Name,
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    where: Where,
     as_json: AsJson = False,
     since: Since = None,
 ) -> None:
-    """How many there are: by what became of them, and of those that wait by reason, status, type and age."""
-    select = selection_of(None, None, None, None, since, None)
+    """How many there are, by what became of them.
+
+    Those that wait also by reason, status, type and age.
+    """
+    select = Selected(since=since).selection()
 
     async def work(node: Node) -> dict[str, Any]:
         from pipeline.redrive import Tally  # noqa: PLC0415 - keeps --help quick
@@ -97,43 +84,44 @@ def count_letters(
         counted: dict[str, Any] = plain(tally.stats())
         return counted
 
-    show_one(with_node(directory, bootstrap, work), as_json=as_json)
+    show_one(with_node(where, work), as_json=as_json)
 
 
 @dlq.command("show")
+@grouped
 def show_letter(
     name: Name,
-    letter_id: Annotated[str, typer.Argument(metavar="ID", help="As `dlq list` shows it.")],
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    letter_id: LetterId,
+    where: Where,
     as_json: AsJson = False,
 ) -> None:
-    """One dead letter whole: why it died, its key, headers and value, and whether that is what was published."""
+    """One dead letter whole.
+
+    Why it died, its key, headers and value, and whether that is what was published.
+    """
 
     async def work(node: Node) -> dict[str, Any]:
         filed = await newest(node, name, letter_id)
         as_published = await node.dead_letters.is_as_published(filed.letter)
         return {**_row(filed), **_payload(filed), "as_published": as_published}
 
-    show_one(with_node(directory, bootstrap, work), as_json=as_json)
+    show_one(with_node(where, work), as_json=as_json)
 
 
 @dlq.command("export")
+@grouped
 def export_letters(
     name: Name,
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
-    reason: Reasons = None,
-    status: Statuses = None,
-    key: Keys = None,
-    kind: Types = None,
-    since: Since = None,
-    letter_id: Ids = None,
+    where: Where,
+    selected: Selected,
     everything: Annotated[bool, typer.Option("--all", help="Also those that nobody waits for any more.")] = False,
-    limit: Annotated[int, typer.Option(help="At most so many.")] = LETTERS_MAX,
+    limit: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="At most so many.")] = LETTERS_MAX,
 ) -> None:
-    """Dead letters whole, one JSON object a line (NDJSON); the last line says whether that was all."""
-    select = selection_of(reason, status, key, kind, since, letter_id)
+    """Dead letters whole, one JSON object a line (NDJSON).
+
+    The last line says whether that was all.
+    """
+    select = selected.selection()
 
     async def work(node: Node) -> None:
         from pipeline.redrive import Search  # noqa: PLC0415 - keeps --help quick
@@ -143,7 +131,7 @@ def export_letters(
         async for one in exported(node.dead_letters, name, Search(select=select, states=states, limit=limit), None):
             typer.echo(json.dumps(one, ensure_ascii=False))
 
-    with_node(directory, bootstrap, work)
+    with_node(where, work)
 
 
 async def _foreign(node: Node, name: str) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.running import HERE, Directory, connected
+from pipeline.cli.options import HERE, Directory, Where
+from pipeline.cli.running import connected
 
 # Everything after the tool's name is the tool's own, --help included; its options are unknown to us.
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": False}
@@ -14,7 +15,10 @@ PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "allow
 
 def kafka(
     context: typer.Context,
-    tool: Annotated[str, typer.Argument(help="topics, consumer-groups, console-consumer, configs, acls, dump-log, …")],
+    tool: Annotated[
+        str,
+        typer.Argument(metavar="TOOL", help="topics, consumer-groups, console-consumer, configs, acls, dump-log, …"),
+    ],
     bootstrap_server: Annotated[
         str | None,
         typer.Option(
@@ -25,13 +29,16 @@ def kafka(
     ] = None,
     directory: Directory = HERE,
 ) -> None:
-    """Run a stock Kafka tool: kafka-topics.sh is `pipeline kafka topics`. Arguments and exit status are passed on.
+    """Run one of Kafka's own tools, as it is.
 
-    Options of ours go before the tool's name. Example: pipeline kafka consumer-groups --describe --all-groups
+    kafka-topics.sh is `pipeline kafka topics`. Arguments and exit status are passed on; options of ours go before the
+    tool's name.
+
+    Example: `pipeline kafka consumer-groups --describe --all-groups`
     """
     from pipeline.embedded.tools import run_tool  # noqa: PLC0415 - an optional extra, and no other command wants it
 
-    address = connected(directory, bootstrap_server).settings.kafka.bootstrap_servers
+    address = connected(Where(directory, bootstrap_server)).settings.kafka.bootstrap_servers
     raise typer.Exit(run_tool(tool, context.args, address))
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, with_node
+from pipeline.cli.options import AsJson, Where, grouped
+from pipeline.cli.running import plain, with_node
 from pipeline.cli.show import show_rows
 from pipeline.names import group_of
 
@@ -18,17 +19,17 @@ COLUMNS = ("group", "topic", "partition", "committed", "end", "lag", "lag_second
 
 
 def register(program: typer.Typer) -> None:
-    program.command("lag")(show_lag)
+    program.command("lag")(grouped(show_lag))
 
 
 def show_lag(
-    name: Annotated[str | None, typer.Argument(help="One subscription or named cursor only.")] = None,
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    where: Where,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One subscription or named cursor only.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Per partition: committed offset, end, lag in events and in seconds, headroom before retention takes unread
-    events.
+    """How far each subscription and named cursor is behind.
+
+    Per partition: committed offset, end, lag in events and in seconds, headroom before retention takes unread events.
     """
 
     async def work(node: Node) -> list[dict[str, Any]]:
@@ -42,9 +43,7 @@ def show_lag(
                 rows.append({"group": status.group, **plain(part), "lag_seconds": await _age_s(node, plain(part))})
         return rows + [row for one in cursors for row in await _cursor_rows(node, one)]
 
-    show_rows(
-        with_node(directory, bootstrap, work), COLUMNS, as_json=as_json, empty="no subscriptions and no named cursors"
-    )
+    show_rows(with_node(where, work), COLUMNS, as_json=as_json, empty="no subscriptions and no named cursors")
 
 
 async def _cursor_rows(node: Node, name: str) -> list[dict[str, Any]]:

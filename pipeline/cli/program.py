@@ -11,11 +11,12 @@ import sys
 from typing import Annotated, Any
 
 import typer
+import typer.core
 import typer.main
 
 from pipeline import __version__
 from pipeline.cli import configuration, dlq, kafka, lag, receiver, replay, secrets, serve, subs, tail, topics, verify
-from pipeline.errors import AddressBlocked, BrokerUnavailable, Conflict, PipelineError
+from pipeline.errors import AddressBlocked, BrokerUnavailable, Conflict, NotFound, PipelineError
 
 FAILED, CHANGES, REFUSED = 1, 2, 3
 # What typer raises for a command line it cannot use, whichever copy of click it stands on: BadParameter is one of them.
@@ -26,10 +27,30 @@ WHERE_KAFKA = (
     "`pipeline config` shows which Kafka that was (kafka.bootstrap_servers); name another with --bootstrap-servers or "
     "PIPELINE_BOOTSTRAP_SERVERS, or start one with `pipeline dev`"
 )
+# As `pipeline --help` tells them: what runs, what is looked at and operated, what helps.
+ORDER = (
+    *("dev", "serve", "gateway", "bridge"),
+    *("topics", "subs", "lag", "tail", "dlq", "replay"),
+    *("receiver", "kafka", "config", "secrets", "verify"),
+)
+# Where to look for what is not there.
+WHERE_FOUND = {
+    "subscription": "subs list",
+    "topic": "topics list",
+    "run": "replay list NAME",
+    "parked key": "subs parked NAME",
+}
 WHERE_ALLOWED = (
     "`pipeline dev` lets receivers be plain http on loopback; elsewhere say so in pipeline.toml, section [webhook]: "
     "allow (address ranges), allow_loopback, allow_http"
 )
+
+
+class InOrder(typer.core.TyperGroup):
+    """The program's commands in the order of a first day, not of their making."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
 
 
 @functools.cache
@@ -37,6 +58,7 @@ def command_line() -> Any:  # typer's own copy of click has no public type for i
     """All commands, none of their parts loaded yet. Made once: typer reads every signature anew for each."""
     program = typer.Typer(
         name="pipeline",
+        cls=InOrder,
         help="Events on ordered Kafka topics: pulled by cursor or pushed to webhooks, from one log.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -86,7 +108,8 @@ def run(arguments: list[str]) -> int:
         typer.echo(f"error: no answer from Kafka: {error}\n{WHERE_KAFKA}", err=True)
         return FAILED
     except PipelineError as error:
-        typer.echo(f"error: {error}", err=True)
+        hint = WHERE_FOUND.get(error.noun) if isinstance(error, NotFound) and ";" not in str(error) else None
+        typer.echo(f"error: {error}" + (f"; `pipeline {hint}` shows them" if hint else ""), err=True)
         return FAILED
     except KeyboardInterrupt:
         return 130

@@ -3,39 +3,82 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli import run_verbs
+from pipeline.cli.options import READABLE, AllowClamp, AsJson, Name, Rate, Wait, Where, grouped
 from pipeline.cli.run_verbs import CHANGES, begun
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
+from pipeline.cli.running import plain, who, with_node
 from pipeline.cli.show import safe, show_one, show_rows
 
 if TYPE_CHECKING:
     from pipeline.replay import ReplayAsked, ReplayPlan
     from pipeline.wiring import Node
 
-replay = typer.Typer(help="Replays: plan, run, watch, pause, cancel; and the same for redrives.", no_args_is_help=True)
+replay = typer.Typer(help="Replays: plan, run; and redrives: list, pause, cancel.", no_args_is_help=True)
 run_verbs.register(replay)
+BEGINNINGS = "--from, --from-offset, --from-duration, --shift, --from-file"
 COLUMNS = ("topic", "partition", "first", "until", "count", "first_at", "last_at", "clamped")
 
-Name = Annotated[str, typer.Argument(help="The subscription.")]
-Start = Annotated[str | None, typer.Option("--from", help="earliest, a cursor, or an RFC 3339 time with a zone.")]
-Until = Annotated[str, typer.Option("--until", help="latest (frozen now), a cursor, or an RFC 3339 time.")]
-FromOffset = Annotated[
-    list[str] | None, typer.Option(help="An offset for every partition, or TOPIC/PARTITION=OFFSET; may be repeated.")
+Start = Annotated[
+    str | None, typer.Option("--from", metavar="WHERE", help="earliest, a cursor, or an RFC 3339 time with a zone.")
 ]
-UntilOffset = Annotated[list[str] | None, typer.Option(help="The same for the end, exclusive.")]
-FromDuration = Annotated[str | None, typer.Option(help="So long ago: PT2H30M, 90m, 7d.")]
-Shift = Annotated[int | None, typer.Option(help="So many offsets from what is committed; negative goes back.")]
-FromFile = Annotated[Path | None, typer.Option(help="Kafka's CSV: topic,partition,offset in each line.")]
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this webhook id or event id; may be repeated.")]
-Filters = Annotated[list[str] | None, typer.Option("--filter", help="A filter expression in JSON; all must hold.")]
-Shadow = Annotated[str | None, typer.Option(help="Deliver to this URL instead, signed the same; no dead letters.")]
-Rate = Annotated[float | None, typer.Option(help="At most this many a second.")]
-AllowClamp = Annotated[bool, typer.Option("--allow-clamp", help="Take what the log holds of a window it does not.")]
+Until = Annotated[
+    str, typer.Option("--until", metavar="WHERE", help="latest (frozen now), a cursor, or an RFC 3339 time.")
+]
+FromOffset = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OFFSET", help="An offset for every partition, or TOPIC/PARTITION=OFFSET; may be repeated."),
+]
+UntilOffset = Annotated[list[str] | None, typer.Option(metavar="OFFSET", help="The same for the end, exclusive.")]
+FromDuration = Annotated[str | None, typer.Option(metavar="SPAN", help="So long ago: PT2H30M, 90m, 7d.")]
+Shift = Annotated[
+    int | None, typer.Option(metavar="OFFSETS", help="So many offsets from what is committed; negative goes back.")
+]
+FromFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Kafka's CSV: topic,partition,offset in each line.", **READABLE)
+]
+Ids = Annotated[
+    list[str] | None, typer.Option("--id", metavar="ID", help="Only this webhook id or event id; may be repeated.")
+]
+Filters = Annotated[
+    list[str] | None, typer.Option("--filter", metavar="JSON", help="A filter expression in JSON; all must hold.")
+]
+Shadow = Annotated[
+    str | None, typer.Option(metavar="URL", help="Deliver to this URL instead, signed the same; no dead letters.")
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Which events a replay delivers, where to, and how fast."""
+
+    start: Start = None
+    until: Until = "latest"
+    from_offset: FromOffset = None
+    until_offset: UntilOffset = None
+    from_duration: FromDuration = None
+    shift: Shift = None
+    from_file: FromFile = None
+    only: Ids = None
+    filters: Filters = None
+    shadow: Shadow = None
+    rate: Rate = None
+    allow_clamp: AllowClamp = False
+
+    def has_beginning(self) -> bool:
+        """Whether it says where to begin; ids do, for they are places."""
+        given = (self.start, self.from_offset, self.from_duration, self.shift, self.from_file, self.only)
+        return any(one is not None for one in given)
+
+    def is_beginning_only(self) -> bool:
+        """Whether nothing but where it begins is given."""
+        narrowed = self.only or self.filters or self.shadow or self.rate or self.until_offset
+        return not narrowed and self.until == "latest"
 
 
 def register(program: typer.Typer) -> None:
@@ -43,32 +86,25 @@ def register(program: typer.Typer) -> None:
 
 
 @replay.command("plan")
+@grouped
 def plan_replay(
     name: Name,
-    start: Start = None,
-    until: Until = "latest",
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    window: Window,
+    where: Where,
     as_json: AsJson = False,
-    from_offset: FromOffset = None,
-    until_offset: UntilOffset = None,
-    from_duration: FromDuration = None,
-    shift: Shift = None,
-    from_file: FromFile = None,
-    only: Ids = None,
-    filters: Filters = None,
-    shadow: Shadow = None,
-    rate: Rate = None,
-    allow_clamp: AllowClamp = False,
 ) -> None:
-    """What a replay would deliver: per partition from, until, how many, from when to when. Nothing is sent."""
-    beginning = (start, from_offset, from_duration, shift, from_file)
-    asked = asked_of(beginning, (until, until_offset), only, filters, shadow, rate, allow_clamp)
+    """What a replay would deliver; nothing is sent.
+
+    Per partition from, until, how many, from when to when. Exit status 2: there is something to do.
+
+    Example: `pipeline replay plan mail --from-duration 2h --until 2026-11-21T06:00:00Z`
+    """
+    asked = asked_of(window)
 
     async def work(node: Node) -> ReplayPlan:
         return await node.replays.plan(name, asked)
 
-    found = with_node(directory, bootstrap, work)
+    found = with_node(where, work)
     show_plan(found, "planned", as_json=as_json)
     if found.count:
         typer.echo("nothing was sent; `pipeline replay run` with the same options does it", err=True)
@@ -76,32 +112,25 @@ def plan_replay(
 
 
 @replay.command("run")
+@grouped
 def run_replay(
     name: Name,
-    start: Start = None,
-    until: Until = "latest",
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    window: Window,
+    where: Where,
     as_json: AsJson = False,
-    from_offset: FromOffset = None,
-    until_offset: UntilOffset = None,
-    from_duration: FromDuration = None,
-    shift: Shift = None,
-    from_file: FromFile = None,
-    only: Ids = None,
-    filters: Filters = None,
-    shadow: Shadow = None,
-    rate: Rate = None,
-    allow_clamp: AllowClamp = False,
     in_place: Annotated[
         bool, typer.Option("--in-place", help="Move the live cursor itself: it goes on from there, without an end.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is through.")] = True,
+    wait: Wait = True,
 ) -> None:
-    """Deliver the window again: same ids, a webhook-replay header, a pointer of its own; live delivery is untouched."""
-    beginning = (start, from_offset, from_duration, shift, from_file)
-    asked = asked_of(beginning, (until, until_offset), only, filters, shadow, rate, allow_clamp)
-    if in_place and (only or filters or shadow or rate or until != "latest" or until_offset):
+    """Deliver a window of history again, beside live delivery.
+
+    Same ids, a webhook-replay header, a pointer of its own; live delivery is untouched.
+
+    Example: `pipeline replay run mail --from 2026-11-20T22:00:00Z --rate 50`
+    """
+    asked = asked_of(window)
+    if in_place and not window.is_beginning_only():
         raise typer.BadParameter("--in-place takes a beginning only: the live cursor has no end, filter or shadow")
 
     async def work(node: Node) -> tuple[ReplayPlan, str]:
@@ -112,44 +141,39 @@ def run_replay(
             return plan, await move_live(node, name, plan)
         return plan, await begun(node, await node.replays.create(plan, who=who()), wait=wait)
 
-    plan, state = with_node(directory, bootstrap, work)
+    plan, state = with_node(where, work)
     show_plan(plan, state, as_json=as_json)
 
 
-def asked_of(
-    beginning: tuple[str | None, list[str] | None, str | None, int | None, Path | None],
-    end: tuple[str, list[str] | None],
-    only: list[str] | None,
-    filters: list[str] | None,
-    shadow: str | None,
-    rate: float | None,
-    allow_clamp: bool,
-) -> ReplayAsked:
+def asked_of(window: Window) -> ReplayAsked:
     """The options of a replay as one value."""
     import msgspec  # noqa: PLC0415 - keeps --help quick
 
     from pipeline.replay import ReplayAsked  # noqa: PLC0415 - the same
     from pipeline.subscription import Endpoint  # noqa: PLC0415 - the same
 
-    start, from_offset, from_duration, shift, from_file = beginning
-    if from_file is not None and from_offset:
+    if not window.has_beginning():
+        raise typer.BadParameter(f"say where it begins: {BEGINNINGS} or --id")
+    if window.from_file is not None and window.from_offset:
         raise typer.BadParameter("--from-file and --from-offset say the same; give one of them")
     try:
-        expressions = [msgspec.json.decode(text, type=dict[str, Any]) for text in filters or ()]
+        expressions = [msgspec.json.decode(text, type=dict[str, Any]) for text in window.filters or ()]
     except msgspec.MsgspecError as error:
         raise typer.BadParameter(f"--filter: not a JSON object: {error}") from None
     return ReplayAsked(
-        start=start,
-        from_offset=_offsets(from_offset, "--from-offset") if from_file is None else _offsets_in(from_file),
-        from_duration=from_duration,
-        shift=shift,
-        until=end[0],
-        until_offset=_offsets(end[1], "--until-offset"),
-        ids=tuple(only or ()),
+        start=window.start,
+        from_offset=_offsets(window.from_offset, "--from-offset")
+        if window.from_file is None
+        else _offsets_in(window.from_file),
+        from_duration=window.from_duration,
+        shift=window.shift,
+        until=window.until,
+        until_offset=_offsets(window.until_offset, "--until-offset"),
+        ids=tuple(window.only or ()),
         filters=tuple(expressions),
-        endpoint=None if shadow is None else Endpoint(url=shadow),
-        rate_per_s=rate,
-        allow_clamp=allow_clamp,
+        endpoint=None if window.shadow is None else Endpoint(url=window.shadow),
+        rate_per_s=window.rate,
+        allow_clamp=window.allow_clamp,
     )
 
 
@@ -168,7 +192,10 @@ def show_plan(plan: ReplayPlan, state: str, *, as_json: bool) -> None:
     rows = [plain(part) for part in plan.parts]
     columns = COLUMNS if any(row["clamped"] for row in rows) else COLUMNS[:-1]
     show_rows(rows, columns, as_json=as_json, empty="nothing lies in that window")
-    show_one({"events": plan.count, "state": state, "eta_s": plan.eta_s}, as_json=as_json)
+    told = {"events": plan.count, "state": state, "eta_s": plan.eta_s}
+    if plan.eta_s is None and not as_json:
+        del told["eta_s"]  # as fast as the endpoint takes them: nobody knows
+    show_one(told, as_json=as_json)
     if not as_json and plan.count:
         typer.echo(f"with Kafka's own tool (it moves the live cursor): {safe(plan.command)}")
 

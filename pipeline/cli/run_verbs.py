@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
+from pipeline.cli.options import AsJson, Name, Where, grouped
+from pipeline.cli.running import plain, who, with_node
 from pipeline.cli.show import show_one, show_rows
 from pipeline.errors import NotFound
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pipeline.wiring import Node
 
 CHANGES = 2
-Name = Annotated[str, typer.Argument(help="The subscription.")]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="As `replay list` shows it.")]
 COLUMNS = ("run", "kind", "state", "done", "total", "eta_s", "created_at", "to")
 
@@ -29,46 +29,47 @@ def register(replay: typer.Typer) -> None:
         ("resume", resume_run),
         ("cancel", cancel_run),
     ):
-        replay.command(name)(command)
+        replay.command(name)(grouped(command))
 
 
-def list_runs(name: Name, directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
-    """Replays and redrives of a subscription, the newest first, and how far each is."""
+def list_runs(name: Name, where: Where, as_json: AsJson = False) -> None:
+    """Replays and redrives of a subscription, newest first."""
 
     async def work(node: Node) -> list[dict[str, Any]]:
         rate = node.subscriptions.get(name)[0].spec.rate_per_s
         return [await _row(node, found, rate) for found in node.runs.of(name, "replay", "redrive")]
 
-    rows = with_node(directory, bootstrap, work)
+    rows = with_node(where, work)
     show_rows(rows, COLUMNS, as_json=as_json, empty=f"no runs of {name}")
 
 
-def show_run(
-    name: Name, run_id: RunId, directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False
-) -> None:
-    """One run: its state, how far it is, how long it may take, and the group that stock tools see it by."""
+def show_run(name: Name, run_id: RunId, where: Where, as_json: AsJson = False) -> None:
+    """One run: its state and how far it is.
+
+    Also how long it may take, and the group that stock tools see it by.
+    """
 
     async def work(node: Node) -> dict[str, Any]:
         found = run_of(node, name, run_id)
         row = await _row(node, found, node.subscriptions.get(name)[0].spec.rate_per_s)
         return {**row, "group": node.runs.group(found.run), "window": plain(found.run)["window"]}
 
-    show_one(with_node(directory, bootstrap, work), as_json=as_json)
+    show_one(with_node(where, work), as_json=as_json)
 
 
-def pause_run(name: Name, run_id: RunId, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
-    """Stop reading, sending and committing until it is resumed."""
-    _turn(name, run_id, "pause", directory, bootstrap)
+def pause_run(name: Name, run_id: RunId, where: Where) -> None:
+    """Stop reading, sending and committing until resumed."""
+    _turn(name, run_id, "pause", where)
 
 
-def resume_run(name: Name, run_id: RunId, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
-    """Go on from where it stands, or where a stock tool moved its group."""
-    _turn(name, run_id, "resume", directory, bootstrap)
+def resume_run(name: Name, run_id: RunId, where: Where) -> None:
+    """Go on from where it stands, or where a tool moved it."""
+    _turn(name, run_id, "resume", where)
 
 
-def cancel_run(name: Name, run_id: RunId, directory: Directory = HERE, bootstrap: Bootstrap = None) -> None:
+def cancel_run(name: Name, run_id: RunId, where: Where) -> None:
     """Stop it for good where it is. Dead letters it had not come to may be redriven again."""
-    _turn(name, run_id, "cancel", directory, bootstrap)
+    _turn(name, run_id, "cancel", where)
 
 
 def run_of(node: Node, name: str, run_id: str) -> StampedRun:
@@ -120,10 +121,10 @@ async def _row(node: Node, found: StampedRun, default_rate: float | None) -> dic
     }
 
 
-def _turn(name: str, run_id: str, verb: str, directory: Directory, bootstrap: Bootstrap) -> None:
+def _turn(name: str, run_id: str, verb: str, where: Where) -> None:
     async def work(node: Node) -> str:
         kind, runs = run_of(node, name, run_id).run.kind, node.runs
         turn = {"pause": runs.pause, "resume": runs.resume, "cancel": runs.cancel}[verb]
         return (await turn(name, kind, run_id, who=who())).run.state
 
-    typer.echo(f"{run_id} is {with_node(directory, bootstrap, work)}")
+    typer.echo(f"{run_id} is {with_node(where, work)}")

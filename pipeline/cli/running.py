@@ -7,24 +7,16 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, DEV, or_local
+from pipeline.cli.options import Where
 
 if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.wiring import Node
 
 T = TypeVar("T")
-
-Directory = Annotated[
-    Path, typer.Option("--dir", help="Folder of pipeline.toml and the declarations.", envvar="PIPELINE_CONFIG")
-]
-Bootstrap = Annotated[str | None, typer.Option("--bootstrap-servers", help="Kafka to talk to, as host:port,…")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
-HERE = Path()
 
 
 def configured(
@@ -36,11 +28,12 @@ def configured(
     return load_config(directory, os.environ, flags, base)
 
 
-def connected(directory: Path, bootstrap: str | None) -> Config:
+def connected(where: Where) -> Config:
     """The configuration of a command that talks to Kafka: the one named, else the one `pipeline dev` runs here."""
     import msgspec  # noqa: PLC0415 - keeps --help quick
 
-    config = configured(directory, {BOOTSTRAP_SERVERS: bootstrap})
+    directory = where.directory
+    config = configured(directory, {BOOTSTRAP_SERVERS: where.bootstrap})
     found = or_local(directory, config.origins)
     if found is None:
         return config
@@ -50,7 +43,7 @@ def connected(directory: Path, bootstrap: str | None) -> Config:
     return msgspec.structs.replace(config, origins=origins)
 
 
-def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awaitable[T]]) -> T:
+def with_node(where: Where, work: Callable[[Node], Awaitable[T]]) -> T:
     """Run ``work`` with a started node and stop it; the usual frame of a command that looks or changes something."""
     import uvloop  # noqa: PLC0415 - the same
 
@@ -58,7 +51,7 @@ def with_node(directory: Path, bootstrap: str | None, work: Callable[[Node], Awa
     from pipeline.wiring import started  # noqa: PLC0415 - the same
 
     configure_logs("text", level=40)
-    config = connected(directory, bootstrap)
+    config = connected(where)
 
     async def run() -> T:
         async with started(config) as node:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, who, with_node
+from pipeline.cli.options import AsJson, Where, grouped
+from pipeline.cli.running import who, with_node
 from pipeline.cli.show import show_rows
 
 if TYPE_CHECKING:
@@ -26,8 +27,11 @@ def _group() -> None:
 
 
 @secrets.command("rewrap")
-def rewrap(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
-    """Seal every subscription's secrets again under the newest key; when all are, the older keys may go.
+@grouped
+def rewrap(where: Where, as_json: AsJson = False) -> None:
+    """Seal all secrets again under the newest key.
+
+    When every subscription's are, the older keys may go.
 
     Put the new key first in `secrets.keys` (or the key file), restart gateways and bridges, then run this.
     """
@@ -36,5 +40,5 @@ def rewrap(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: As
         names = [row.spec.name for row, _ in node.subscriptions.list()]
         return [{"name": one, "rewrapped": await node.subscriptions.secrets.rewrap(one, who=who())} for one in names]
 
-    rows = with_node(directory, bootstrap, work)
+    rows = with_node(where, work)
     show_rows(rows, ("name", "rewrapped"), as_json=as_json, empty="no subscriptions")

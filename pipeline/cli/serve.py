@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pipeline.cli.local_broker import BOOTSTRAP_SERVERS, DEV, data_dir_of
-from pipeline.cli.running import HERE, Bootstrap, Directory, configured
+from pipeline.cli.options import HERE, Directory, Where, grouped
+from pipeline.cli.running import configured
 from pipeline.errors import DeclarationInvalid
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from pipeline.embedded import EmbeddedKafka
     from pipeline.wiring import Node
 
-Port = Annotated[int | None, typer.Option(help="HTTP port of the gateway; 0 takes a free one.")]
-Host = Annotated[str | None, typer.Option(help="Address of the gateway.")]
-Logs = Annotated[str, typer.Option(help="text or json, on standard error.")]
+Port = Annotated[int | None, typer.Option(metavar="PORT", help="HTTP port of the gateway; 0 takes a free one.")]
+Host = Annotated[str | None, typer.Option(metavar="HOST", help="Address of the gateway.")]
+Logs = Annotated[str, typer.Option(metavar="FORM", help="text or json, on standard error.")]
 # uvloop keeps this many connections that no one has accepted yet.
 BACKLOG = 2048
 # How often `pipeline dev` looks whether its broker still lives.
@@ -34,16 +35,18 @@ BROKER_LOOK_S = 1.0
 
 def register(program: typer.Typer) -> None:
     for command in (dev, serve, gateway, bridge):
-        program.command(command.__name__)(command)
+        program.command(command.__name__)(grouped(command))
 
 
 def dev(
     directory: Directory = HERE,
     port: Port = 8080,
-    kafka_port: Annotated[int, typer.Option(help="Port of the embedded Kafka; 0 takes a free one.")] = 9092,
+    kafka_port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port of the embedded Kafka; 0 takes a free one.")
+    ] = 9092,
     logs: Logs = "text",
 ) -> None:
-    """Everything on this machine: a real Kafka as a child process (or yours), topics, gateway and bridge.
+    """Everything on this machine: real Kafka, gateway and bridge.
 
     Prints one line `ready http://… kafka …` when it serves. Receivers may be plain http on loopback. Data stays in
     DIR/.pipeline; set PIPELINE_BOOTSTRAP_SERVERS to use a broker of yours instead.
@@ -51,32 +54,28 @@ def dev(
     _run(lambda: _dev(directory, port, kafka_port), logs)
 
 
-def serve(
-    directory: Directory = HERE, bootstrap: Bootstrap = None, host: Host = None, port: Port = None, logs: Logs = "text"
-) -> None:
+def serve(where: Where, host: Host = None, port: Port = None, logs: Logs = "text") -> None:
     """Gateway and bridge in one process, against a Kafka of yours."""
-    _run(lambda: _serve_with_gateway(_config(directory, bootstrap, host, port), bridge=True), logs)
+    _run(lambda: _serve_with_gateway(_config(where, host, port), bridge=True), logs)
 
 
-def gateway(
-    directory: Directory = HERE, bootstrap: Bootstrap = None, host: Host = None, port: Port = None, logs: Logs = "text"
-) -> None:
-    """The gateway alone: publish, pull, cursors and subscriptions over HTTP."""
-    _run(lambda: _serve_with_gateway(_config(directory, bootstrap, host, port), bridge=False), logs)
+def gateway(where: Where, host: Host = None, port: Port = None, logs: Logs = "text") -> None:
+    """The gateway alone: events, cursors, subscriptions over HTTP."""
+    _run(lambda: _serve_with_gateway(_config(where, host, port), bridge=False), logs)
 
 
-def bridge(directory: Directory = HERE, bootstrap: Bootstrap = None, logs: Logs = "text") -> None:
+def bridge(where: Where, logs: Logs = "text") -> None:
     """The bridge alone: one worker that delivers to webhooks. Start more of them to share the partitions."""
-    _run(lambda: _serve(_config(directory, bootstrap, None, None), None, bridge=True), logs)
+    _run(lambda: _serve(_config(where, None, None), None, bridge=True), logs)
 
 
-def _config(directory: Path, bootstrap: str | None, host: str | None, port: int | None) -> Config:
+def _config(where: Where, host: str | None, port: int | None) -> Config:
     flags: dict[tuple[str, ...], object] = {
-        BOOTSTRAP_SERVERS: bootstrap,
+        BOOTSTRAP_SERVERS: where.bootstrap,
         ("gateway", "host"): host,
         ("gateway", "port"): port,
     }
-    return configured(directory, flags)
+    return configured(where.directory, flags)
 
 
 def _run(work: Callable[[], Any], logs: str) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
 
+# What people copy from a table: never cut in two, however narrow the terminal.
+WHOLE = frozenset({"id", "name", "run", "secret"})
+# As wide as any row where nobody looks at a terminal: a script reads one row a line.
+UNBOUNDED = 10_000
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -34,10 +39,14 @@ def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_j
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         numeric = all(isinstance(row.get(column), int | float | None) for row in listed)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        least = max(len(_shown(row.get(column))) for row in listed) if column in WHOLE else None
+        table.add_column(
+            column.replace("_", " "), justify="right" if numeric else "left", overflow="fold", min_width=least
+        )
     for row in listed:
-        table.add_row(*(Text("" if row.get(column) is None else safe(row[column])) for column in columns))
-    Console(soft_wrap=False).print(table)
+        table.add_row(*(Text("" if row.get(column) is None else _shown(row[column])) for column in columns))
+    console = Console(width=None if sys.stdout.isatty() else UNBOUNDED)
+    console.print(table, crop=False)
 
 
 def show_one(value: Mapping[str, Any], *, as_json: bool) -> None:
@@ -47,5 +56,11 @@ def show_one(value: Mapping[str, Any], *, as_json: bool) -> None:
         return
     width = max((len(name) for name in value), default=0)
     for name, item in value.items():
-        shown = json.dumps(item, ensure_ascii=False) if isinstance(item, dict | list) else item
-        typer.echo(f"{name.ljust(width)}  {safe(shown)}")
+        typer.echo(f"{name.ljust(width)}  {_shown(item)}")
+
+
+def _shown(value: object) -> str:
+    """A value as people read it: text as it is, nothing as `none`, all else as JSON writes it."""
+    if value is None:
+        return "none"
+    return safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
-from pipeline.cli.show import show_rows
+from pipeline.cli.options import READABLE, AsJson, Name, Where, grouped
+from pipeline.cli.running import plain, who, with_node
+from pipeline.cli.show import safe, show_rows
 
 if TYPE_CHECKING:
-    from pipeline.subscriptions import Difference
     from pipeline.wiring import Node
 
 CHANGES = 2
-COLUMNS = ("name", "change", "differences")
-Name = Annotated[str, typer.Argument(help="The subscription.")]
-File = Annotated[Path | None, typer.Option("--file", help="One file instead of the folder.")]
+COLUMNS = ("name", "change")
+File = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="One file instead of the folder.", **READABLE)
+]
 Members = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="MEMBER=VALUE", help="As retry.give_up_after_s=60; JSON or text. May be repeated."),
@@ -26,45 +28,50 @@ Members = Annotated[
 
 def register(subs: typer.Typer) -> None:
     for name, command in (("plan", plan), ("apply", apply), ("create", create), ("edit", edit)):
-        subs.command(name)(command)
+        subs.command(name)(grouped(command))
 
 
-def plan(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False, file: File = None) -> None:
-    """What `apply` would do, member by member, and what no file declares. Exit status 0: nothing, 2: changes."""
+def plan(where: Where, as_json: AsJson = False, file: File = None) -> None:
+    """What `apply` would do, member by member.
+
+    Also tells what no file declares. Exit status 0: nothing to do, 2: changes.
+    """
 
     async def work(node: Node) -> list[dict[str, Any]]:
         from pipeline.cli.declared import plan_subscriptions  # noqa: PLC0415 - keeps --help quick
 
         return [_row(one) for one in await plan_subscriptions(node, file)]
 
-    rows = with_node(directory, bootstrap, work)
+    rows = with_node(where, work)
     _show(rows, as_json)
     if any(row["change"] in ("created", "changed") for row in rows):
         raise typer.Exit(CHANGES)
 
 
-def apply(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False, file: File = None) -> None:
-    """Make or change the subscriptions declared in subscriptions/*.yaml. None is ever deleted."""
+def apply(where: Where, as_json: AsJson = False, file: File = None) -> None:
+    """Make or change what subscriptions/*.yaml declares. None is ever deleted."""
 
     async def work(node: Node) -> list[dict[str, Any]]:
         from pipeline.cli.declared import apply_subscriptions  # noqa: PLC0415 - keeps --help quick
 
         return [_row(one) for one in await apply_subscriptions(node, file, who=who())]
 
-    _show(with_node(directory, bootstrap, work), as_json)
+    _show(with_node(where, work), as_json)
 
 
 def create(
     name: Name,
-    topic: Annotated[list[str], typer.Option(help="A topic to deliver; may be repeated.")],
-    url: Annotated[str, typer.Option(help="Where deliveries go.")],
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    topic: Annotated[list[str], typer.Option(metavar="TOPIC", help="A topic to deliver; may be repeated.")],
+    url: Annotated[str, typer.Option(metavar="URL", help="Where deliveries go.")],
+    where: Where,
     as_json: AsJson = False,
-    start: Annotated[str, typer.Option(help="earliest, latest, or an RFC 3339 time.")] = "latest",
+    start: Annotated[str, typer.Option(metavar="WHERE", help="earliest, latest, or an RFC 3339 time.")] = "latest",
     members: Members = None,
 ) -> None:
-    """Make a subscription that is not there yet, and show its secret, this once."""
+    """Make a new subscription and show its secret, this once.
+
+    Example: `pipeline subs create mail --topic orders --url https://example.org/hook --set in_flight_max=8`
+    """
 
     async def work(node: Node) -> dict[str, Any]:
         from pipeline.cli.declared import created, with_members  # noqa: PLC0415 - keeps --help quick
@@ -72,28 +79,35 @@ def create(
         declared = {"topics": topic, "start": start, "endpoint": {"url": url}}
         return await created(node, name, with_members(declared, members or []), who=who())
 
-    _show([_row(with_node(directory, bootstrap, work))], as_json)
+    _show([_row(with_node(where, work))], as_json)
 
 
 def edit(
     name: Name,
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    where: Where,
     as_json: AsJson = False,
     members: Members = None,
-    unset: Annotated[list[str] | None, typer.Option(help="A member to put back to its default.")] = None,
+    unset: Annotated[
+        list[str] | None, typer.Option(metavar="MEMBER", help="A member to put back to its default; may be repeated.")
+    ] = None,
     execute: Annotated[bool, typer.Option("--execute", help="Do it; without this the plan is shown.")] = False,
 ) -> None:
-    """Change members of a subscription; the others stay. Without --execute: what would change, and exit status 2."""
+    """Change members of a subscription; the others stay.
+
+    Without --execute: what would change, and exit status 2.
+
+    Example: `pipeline subs edit mail --set rate_per_s=50 --unset retry.schedule_s`
+    """
 
     async def work(node: Node) -> dict[str, Any]:
         from pipeline.cli.declared import edited  # noqa: PLC0415 - keeps --help quick
 
         return await edited(node, name, members or [], unset or [], who=who() if execute else None)
 
-    row = _row(with_node(directory, bootstrap, work))
+    row = _row(with_node(where, work))
     _show([row], as_json)
     if not execute and row["change"] != "unchanged":
+        typer.echo("nothing was changed; add --execute to do it", err=True)
         raise typer.Exit(CHANGES)
 
 
@@ -102,15 +116,17 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
-    """A line for each; in a table differences stand as text, and secrets only where one was made just now."""
+    """A line for each, secrets only where one was made just now; below it a line for each member that differs."""
     if as_json:
         show_rows(rows, (), as_json=True, empty="")
         return
-    told = [{**row, "differences": "; ".join(_difference(one) for one in row["differences"])} for row in rows]
     columns = (*COLUMNS, "secret") if any(row.get("secret") for row in rows) else COLUMNS
-    show_rows(told, columns, as_json=False, empty="no files in subscriptions/")
+    show_rows(rows, columns, as_json=False, empty="no files in subscriptions/")
+    for row in rows:
+        for one in row["differences"]:
+            change = f"{_member(one['before'])} -> {_member(one['after'])}"
+            typer.echo(safe(f"{row['name']} {one['pointer']}: {change}"))
 
 
-def _difference(one: dict[str, Any] | Difference) -> str:
-    told: dict[str, Any] = plain(one)
-    return f"{told['pointer']}: {told['before']} -> {told['after']}"
+def _member(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, with_node
+from pipeline.cli.options import AsJson, Where, grouped
+from pipeline.cli.running import with_node
 from pipeline.cli.show import safe
 
 if TYPE_CHECKING:
@@ -14,19 +15,25 @@ if TYPE_CHECKING:
 
 
 def register(program: typer.Typer) -> None:
-    program.command("tail")(tail)
+    program.command("tail")(grouped(tail))
 
 
 def tail(
-    topic: Annotated[str, typer.Argument(help="The topic.")],
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic.")],
+    where: Where,
     as_json: AsJson = False,
-    start: Annotated[str, typer.Option("--from", help="earliest, latest, a cursor, or time:<RFC 3339>.")] = "latest",
-    limit: Annotated[int | None, typer.Option(help="Stop after this many events.")] = None,
+    start: Annotated[
+        str, typer.Option("--from", metavar="WHERE", help="earliest, latest, a cursor, or time:<RFC 3339>.")
+    ] = "latest",
+    limit: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="Stop after this many events.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop at the end of the topic.")] = False,
 ) -> None:
-    """Print events until interrupted: place, type, key and data, or the whole CloudEvent with --json."""
+    """Print a topic's events as they come, until interrupted.
+
+    Of each partition/offset, time (where it has one), type, key and data; with --json the whole CloudEvent.
+
+    Example: `pipeline tail orders --from earliest --once`
+    """
 
     async def work(node: Node) -> None:
         from pipeline.pull import Wanted  # noqa: PLC0415 - keeps --help quick
@@ -41,7 +48,7 @@ def tail(
             if once and page.caught_up:
                 return
 
-    with_node(directory, bootstrap, work)
+    with_node(where, work)
 
 
 def _line(event: bytes) -> str:

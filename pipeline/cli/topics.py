@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.running import HERE, AsJson, Bootstrap, Directory, plain, who, with_node
+from pipeline.cli.options import AsJson, Where, grouped
+from pipeline.cli.running import plain, who, with_node
 from pipeline.cli.show import show_rows
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ def register(program: typer.Typer) -> None:
 
 
 @topics.command("list")
-def list_topics(directory: Directory = HERE, bootstrap: Bootstrap = None, as_json: AsJson = False) -> None:
-    """Every topic, whether a file declares it, and how many events it holds."""
+@grouped
+def list_topics(where: Where, as_json: AsJson = False) -> None:
+    """Every topic, whether declared, and how many events it holds."""
 
     async def work(node: Node) -> list[dict[str, Any]]:
         names = [name for name in await node.admin.topics() if not name.startswith("_")]
@@ -45,7 +47,7 @@ def list_topics(directory: Directory = HERE, bootstrap: Bootstrap = None, as_jso
             for name in sorted([*states, *absent])
         ]
 
-    rows = with_node(directory, bootstrap, work)
+    rows = with_node(where, work)
     columns = ("topic", "partitions", "events", "declared", "schema")
     show_rows(rows, columns, as_json=as_json, empty="no topics; declare one in topics/ and run `pipeline topics apply`")
 
@@ -57,9 +59,9 @@ RetentionCut = Annotated[bool, typer.Option("--allow-retention-cut", help="Let o
 
 
 @topics.command("plan")
+@grouped
 def plan_topics(
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    where: Where,
     as_json: AsJson = False,
     partition_increase: PartitionIncrease = False,
     retention_cut: RetentionCut = False,
@@ -71,27 +73,30 @@ def plan_topics(
 
         return await declared.plan_topics(node, _allowed(partition_increase, retention_cut))
 
-    made = with_node(directory, bootstrap, work)
+    made = with_node(where, work)
     _show(made, as_json)
     raise typer.Exit(REFUSED if made.refused else CHANGES if made.steps else 0)
 
 
 @topics.command("apply")
+@grouped
 def apply_topics(
-    directory: Directory = HERE,
-    bootstrap: Bootstrap = None,
+    where: Where,
     as_json: AsJson = False,
     partition_increase: PartitionIncrease = False,
     retention_cut: RetentionCut = False,
 ) -> None:
-    """Create what is missing and make the safe changes; register the schemas. Exit status 3: some were refused."""
+    """Create what is missing and make the safe changes.
+
+    Schemas are registered too. Exit status 3: some changes were refused.
+    """
 
     async def work(node: Node) -> Plan:
         from pipeline.cli import declared  # noqa: PLC0415 - keeps --help quick
 
         return await declared.apply_topics(node, _allowed(partition_increase, retention_cut), who=who())
 
-    made = with_node(directory, bootstrap, work)
+    made = with_node(where, work)
     _show(made, as_json)
     raise typer.Exit(REFUSED if made.refused else 0)
 

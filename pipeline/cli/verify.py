@@ -7,33 +7,36 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.running import AsJson
+from pipeline.cli.options import READABLE, AsJson, grouped
 from pipeline.cli.show import safe, show_rows
-from pipeline.errors import DeclarationInvalid
 
 COLUMNS = ("history", "events", "lost", "out of order", "duplicates", "again", "early", "recovery s")
 
 
 def register(program: typer.Typer) -> None:
-    program.command("verify")(verify)
+    program.command("verify")(grouped(verify))
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Histories of one subscription, by producer, worker, receiver.")],
-    skew_s: Annotated[float, typer.Option("--skew-s", help="How far the writers' clocks may be apart.")] = 0.0,
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE", help="Histories of one subscription: producer, worker, receiver.", **READABLE),
+    ],
+    skew_s: Annotated[
+        float, typer.Option("--skew-s", metavar="SECONDS", min=0, help="How far the writers' clocks may be apart.")
+    ] = 0.0,
     as_json: AsJson = False,
 ) -> int:
-    """Check histories for lost events, broken order, second deliveries beyond what the incidents allow, and commits
-    past unfinished work ("early"), attempts of what was committed ("again"). Exit status 1 when something is found.
+    """Check histories of a run: nothing lost, in order, once.
+
+    Found are lost events, broken order, second deliveries beyond what the incidents allow, commits past unfinished
+    work ("early"), attempts of what was committed ("again"). Exit status 1 when there is anything.
     """
     import msgspec  # noqa: PLC0415 - keeps --help quick
 
     from pipeline.verify import check, read_history  # noqa: PLC0415 - the same
     from pipeline.verify.checker import row_of  # noqa: PLC0415 - the same
 
-    for file in files:
-        if not file.is_file():
-            raise DeclarationInvalid("file", str(file), "a history that is there")
     verified = check((line for file in files for line in read_history(file)), skew_s=skew_s)
     if as_json:
         typer.echo(msgspec.json.encode({"ok": verified.ok, **msgspec.to_builtins(verified)}))

@@ -38,6 +38,16 @@ def test_every_command_explains_itself(
     assert len(first_sentence) > 20, "a line that says what it does"
 
 
+@pytest.mark.parametrize("words", [(), ("topics",), ("subs",), ("dlq",), ("replay",), ("secrets",)], ids=" ".join)
+def test_what_a_command_does_fits_its_line(
+    program: Program, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = program(*words, "--help").out.partition("Commands:")[2].splitlines()
+    assert len(listed) > 1
+    assert [line for line in listed if line.endswith("...")] == []
+
+
 def test_the_commands_are_those_that_scripts_know() -> None:
     words = {" ".join(one) for one in commands()}
     assert {"dev", "serve", "gateway", "bridge", "lag", "tail", "replay", "kafka", "config"} <= words
@@ -63,7 +73,7 @@ def test_what_is_no_command_is_an_error(program: Program, words: tuple[str, ...]
 def test_an_error_is_one_line_on_standard_error(program: Program) -> None:
     ended = program("subs", "show", "nobody")
     assert (ended.status, ended.out) == (1, "")
-    assert ended.err == "error: subscription 'nobody' does not exist\n"
+    assert ended.err == "error: subscription 'nobody' does not exist; `pipeline subs list` shows them\n"
 
 
 def test_a_setting_that_is_wrong_is_named(program: Program) -> None:

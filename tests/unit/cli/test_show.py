@@ -49,3 +49,23 @@ def test_no_rows_say_what_that_means(capsys: pytest.CaptureFixture[str]) -> None
 def test_one_thing_is_names_and_values(capsys: pytest.CaptureFixture[str]) -> None:
     show_one({"a": 1, "long": {"b": "x\x1by"}}, as_json=False)
     assert capsys.readouterr().out == 'a     1\nlong  {"b": "x\\u001by"}\n'
+
+
+def test_nobody_at_a_terminal_gets_one_row_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows([{"name": "a", "why": "long " * 60}], ("name", "why"), as_json=False, empty="none")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_what_people_copy_is_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    row = {"name": "billing", "why": "long " * 30, "secret": "whsec_" + "x" * 44}
+    show_rows([row], ("name", "why", "secret"), as_json=False, empty="none")
+    assert row["secret"] in capsys.readouterr().out
+
+
+def test_nothing_is_told_as_none_and_yes_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    show_one({"eta_s": None, "fine": True}, as_json=False)
+    assert capsys.readouterr().out == "eta_s  none\nfine   true\n"

@@ -41,4 +41,4 @@ def test_json_has_every_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["verify", str(tmp_path / "none")]) == 1
-    assert "a history that is there" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err

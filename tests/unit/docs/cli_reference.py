@@ -27,7 +27,8 @@ none is, to the one that `pipeline dev` runs in that folder. `--json` prints one
 
 def commands(group: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command below ``group`` that does something, with the words that call it."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
         else:
