@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CAP_S = 400.0
 BUILD = ["-m", "pip", "wheel", ".", "--quiet", "--no-deps", "--no-build-isolation", "-w"]
 INSTALL = ["-m", "pip", "install", "--quiet", "--no-deps", "--target"]
-TESTS = ["delivery", "push", "webhook", "test_signing.py"]
-WHICH = "import pipeline.delivery.core as core, pipeline.push.run as run; print(core.__file__, run.__file__)"
+TESTS = ["delivery", "kafka/reading", "push", "webhook", "test_record.py", "test_signing.py"]
+WHICH = "import pipeline.push.run as run, pipeline.record as record; print(run.__file__, record.__file__)"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(CAP_S)]
 

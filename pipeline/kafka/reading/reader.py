@@ -23,6 +23,8 @@ from pipeline.record import Record
 WAIT_S = 0.05
 UNDERWAY_MAX = 2
 BATCH_RECORDS_MAX = 500
+# Small on purpose: what the client hands out is made into records while the processor's cache still holds it.
+BATCH_BYTES_MAX = 65_536
 REREAD_RECORDS_MAX = 20
 # What Python keeps for one record and for each of its headers beside their bytes (238 and 146 + its name on 3.11).
 RECORD_COST_BYTES = 300
@@ -50,7 +52,7 @@ class Reader:
         self, number: int, conf: ClientConf, batch_bytes_max: int, hand_over: Callable[[Reader, list[Said]], None]
     ) -> None:
         self.number = number
-        self._batch_bytes_max = batch_bytes_max
+        self._batch_bytes_max = min(batch_bytes_max, BATCH_BYTES_MAX)
         self._batch_records_max = REREAD_RECORDS_MAX if number == REREAD else BATCH_RECORDS_MAX
         self._batch_records = min(50, self._batch_records_max)
         self._hand_over = hand_over

@@ -6,17 +6,18 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from pipeline.kafka.reading.reader import HEADER_COST_BYTES, RECORD_COST_BYTES, Reader, size_of
+from pipeline.kafka.reading.orders import TAIL
+from pipeline.kafka.reading.reader import BATCH_BYTES_MAX, HEADER_COST_BYTES, RECORD_COST_BYTES, Reader, size_of
 from pipeline.kafka.reading.said import Appended, Ended, Refused, Said
 from pipeline.record import Record
 
 
 class FakeMessage:
-    def __init__(self, partition: int, offset: int, error: int | None = None) -> None:
-        self._partition, self._offset, self._error = partition, offset, error
+    def __init__(self, partition: int, offset: int, error: int | None = None, *, value_bytes: int = 1) -> None:
+        self._partition, self._offset, self._error, self._value_bytes = partition, offset, error, value_bytes
 
     def __len__(self) -> int:
-        return 1
+        return self._value_bytes
 
     def error(self) -> KafkaError | None:
         return None if self._error is None else KafkaError(self._error)
@@ -41,6 +42,22 @@ class FakeMessage:
 
     def headers(self) -> list[tuple[str, bytes]] | None:
         return [("a", b"1")] if self._offset else None
+
+
+class FakeConsumer:
+    """Has messages of one size without end, and remembers how many it was asked for."""
+
+    def __init__(self, value_bytes: int) -> None:
+        self.asked: list[int] = []
+        self._value_bytes, self._offset = value_bytes, 0
+
+    def poll(self, timeout_s: float) -> FakeMessage:
+        self._offset += 1
+        return FakeMessage(0, self._offset, value_bytes=self._value_bytes)
+
+    def consume(self, count: int, timeout_s: float) -> list[FakeMessage]:
+        self.asked.append(count)
+        return [self.poll(0) for _ in range(count)]
 
 
 def sorted_by(*messages: FakeMessage) -> list[Said]:
@@ -80,3 +97,21 @@ def test_what_a_partition_says_keeps_its_order() -> None:
 def test_headers_count_as_much_as_values() -> None:
     big = [Record("orders", 0, at, 0, b"k", b"v", (("a", b"x" * 1000),)) for at in range(20)]
     assert size_of(big, 20) == 20 + 20 * (RECORD_COST_BYTES + 1 + HEADER_COST_BYTES + 1000)
+
+
+def test_the_client_is_asked_for_as_much_as_the_cache_holds() -> None:
+    consumer: Any = FakeConsumer(10_000)
+    reader = Reader(TAIL, {}, 10**6, lambda *_: None)
+    reader._assigned = {("orders", 0): 7}
+    reader._turn(consumer)
+    reader._turn(consumer)
+    assert consumer.asked[1] == BATCH_BYTES_MAX // 10_450 - 1
+
+
+def test_a_batch_is_never_empty_however_large_events_are() -> None:
+    consumer: Any = FakeConsumer(10**6)
+    reader = Reader(TAIL, {}, 10**6, lambda *_: None)
+    reader._assigned = {("orders", 0): 7}
+    reader._turn(consumer)
+    reader._turn(consumer)
+    assert consumer.asked[1] == 0
