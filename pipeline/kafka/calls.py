@@ -43,6 +43,7 @@ PAUSE_S = 0.1
 _AGAIN = frozenset(
     {
         KafkaError._DESTROY,
+        KafkaError._DESTROY_BROKER,
         KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

@@ -116,6 +116,8 @@ _UNAVAILABLE = frozenset(
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._AUTHENTICATION,
         KafkaError._DESTROY,
+        # The client let go of a broker that moved or left while a request to it was under way.
+        KafkaError._DESTROY_BROKER,
         KafkaError._FATAL,
         KafkaError._MSG_TIMED_OUT,
         KafkaError._PURGE_INFLIGHT,

@@ -67,6 +67,7 @@ async def test_answers_from_another_thread_arrive(calls: AdminCalls) -> None:
     [
         failed(KafkaError.COORDINATOR_NOT_AVAILABLE),
         failed(KafkaError._DESTROY),
+        failed(KafkaError._DESTROY_BROKER),
         Places(KafkaError.NOT_COORDINATOR),
         Places(KafkaError.COORDINATOR_LOAD_IN_PROGRESS),
     ],

@@ -93,6 +93,7 @@ def test_the_client_id_says_which_part_it_is() -> None:
         (KafkaError._MSG_TIMED_OUT, BrokerUnavailable),
         (KafkaError._ALL_BROKERS_DOWN, BrokerUnavailable),
         (KafkaError._PURGE_INFLIGHT, BrokerUnavailable),
+        (KafkaError._DESTROY_BROKER, BrokerUnavailable),
         (KafkaError.NOT_ENOUGH_REPLICAS, BrokerUnavailable),
         (KafkaError.COORDINATOR_NOT_AVAILABLE, BrokerUnavailable),
         (KafkaError.TOPIC_AUTHORIZATION_FAILED, AppendFailed),
