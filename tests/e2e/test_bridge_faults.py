@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -42,7 +43,9 @@ async def subscribed(rig: Rig, topic: str, sink: Sink) -> None:
 
 
 @pytest.mark.slow
-async def test_kill_9_again_and_again_loses_nothing_and_keeps_order(rig: Rig, topic_name: str, sink: Sink) -> None:
+async def test_kill_9_again_and_again_loses_nothing_and_keeps_order(
+    rig: Rig, topic_name: str, sink: Sink, figure: Callable[[str], None]
+) -> None:
     events, kills = 6000, 3
     rig.append(topic_name, events, keys=KEYS)
     await subscribed(rig, topic_name, sink)
@@ -58,7 +61,9 @@ async def test_kill_9_again_and_again_loses_nothing_and_keeps_order(rig: Rig, to
     assert sink.violations == []
     # Per kill: 0.1 s between commits and as much again for the walk itself, at the sink's greatest pace.
     uncommitted = int(IN_FLIGHT / SLOW * 0.3)
-    assert sink.duplicates <= kills * (IN_FLIGHT + uncommitted)
+    bound = kills * (IN_FLIGHT + uncommitted)
+    assert sink.duplicates <= bound
+    figure(f"{events} events, kill -9 x {kills}: 0 lost, 0 out of order, {sink.duplicates} of {bound} twice")
 
 
 async def test_a_static_member_is_back_at_once_after_kill_9(
@@ -114,14 +119,18 @@ async def test_a_frozen_worker_that_wakes_up_sends_and_commits_nothing_stale(
     assert sink.violations == []
 
 
-async def test_sigterm_drains_and_commits_so_nothing_is_delivered_twice(rig: Rig, topic_name: str, sink: Sink) -> None:
+async def test_sigterm_drains_and_commits_so_nothing_is_delivered_twice(
+    rig: Rig, topic_name: str, sink: Sink, figure: Callable[[str], None]
+) -> None:
     events = 2000
     rig.append(topic_name, events, keys=KEYS)
     await subscribed(rig, topic_name, sink)
     with rig.bridge() as first:
         await sink.until(reached(events // 3), 40)
+        stopped_at = time.monotonic()
         first.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(first.wait, 15) == 0
+        figure(f"stopped {time.monotonic() - stopped_at:.2f} s after SIGTERM under load")
     with rig.bridge():
         await sink.until(reached(events), 40)
         await rig.until_lag_0("hook")

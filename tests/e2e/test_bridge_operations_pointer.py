@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,7 +99,9 @@ async def test_a_reset_while_paused_is_exact(rig: Rig, topic_name: str, sink: Si
     assert [int(got.webhook_id.rpartition("_")[2]) for got in sink.acked[30:]] == list(range(20, 36))
 
 
-async def test_lag_reaches_0_over_transactions_aborts_and_empty_tails(rig: Rig, topic_name: str, sink: Sink) -> None:
+async def test_lag_reaches_0_over_transactions_aborts_and_empty_tails(
+    rig: Rig, topic_name: str, sink: Sink, figure: Callable[[str], None]
+) -> None:
     rig.make_topic(topic_name, 1)
     producer = Producer({"bootstrap.servers": rig.servers, "transactional.id": topic_name})
     producer.init_transactions(20)
@@ -116,12 +120,16 @@ async def test_lag_reaches_0_over_transactions_aborts_and_empty_tails(rig: Rig, 
         await asyncio.to_thread(transaction, ["c"], commits=True)
         await until_lag_0(node)
         await asyncio.to_thread(transaction, ["lost", "too"], commits=False)
+        ended_at = time.monotonic()
         await until_lag_0(node)
+        figure(f"lag 0 {time.monotonic() - ended_at:.2f} s after an aborted transaction at the end")
         assert await rig.committed("hook", topic_name, 1) == {0: 10}
     assert [got.body for got in sink.got] == [b"a", b"b", b"c"]
 
 
-async def test_lag_reaches_0_over_what_compaction_took(rig: Rig, topic_name: str, sink: Sink) -> None:
+async def test_lag_reaches_0_over_what_compaction_took(
+    rig: Rig, topic_name: str, sink: Sink, figure: Callable[[str], None]
+) -> None:
     compacting = {
         "cleanup.policy": "compact",
         "segment.ms": "100",
@@ -140,7 +148,9 @@ async def test_lag_reaches_0_over_what_compaction_took(rig: Rig, topic_name: str
     await until(is_compacted, 40, "compaction")
     async with rig.worker() as node:
         await subscribe(node, topic_name, sink)
+        begun_at = time.monotonic()
         await until_lag_0(node)
+        figure(f"{len(sink.got)} records left, lag 0 in {time.monotonic() - begun_at:.2f} s")
     bodies = [got.body for got in sink.got]
     assert {b"57", b"58", b"59"} <= set(bodies)
     assert len(bodies) == len(sink.ids)
@@ -221,7 +231,7 @@ async def test_a_topic_deleted_and_made_again_stops_its_subscription_and_no_othe
 
 
 async def test_records_deleted_before_delivery_are_a_gap_with_its_exact_range(
-    rig: Rig, topic_name: str, sink: Sink
+    rig: Rig, topic_name: str, sink: Sink, figure: Callable[[str], None]
 ) -> None:
     rig.make_topic(topic_name, 1)
     rig.append(topic_name, 10, keys=1)
@@ -231,7 +241,9 @@ async def test_records_deleted_before_delivery_are_a_gap_with_its_exact_range(
     rig.append(topic_name, 40, keys=1, first=10)
     delete_records(rig, topic_name, 0, 33)
     async with rig.worker() as node:
+        begun_at = time.monotonic()
         await until_lag_0(node)
+        figure(f"23 of 23 offsets named, lag 0 {time.monotonic() - begun_at:.2f} s after the worker began")
         (gap,) = await rig.table_lines("audit", 1, what="gap")
         assert f'pipeline_gap_offsets_total{{topic="{topic_name}"}} 23.0' in node.metrics.text().decode()
     assert (gap["name"], gap["topic"], gap["partition"]) == (group(rig), topic_name, 0)

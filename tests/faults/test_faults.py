@@ -19,6 +19,7 @@ from tests.faults.scene import EVENTS, IN_FLIGHT, KILL, LIMIT_S, OUTAGE, Scene, 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(LIMIT_S)]
 # Longer than a broker's session, and than a worker's (Rig: 6 s).
 FROZEN_S, AWAY_S = 12.0, 8.0
+BURST_S = 0.5
 Judge = Callable[[Verified], None]
 
 
@@ -114,6 +115,21 @@ async def test_rebalance_storm(scene: Scene, judged: Judge) -> None:
             scene.tell(f"member {number} comes and goes")
             with scene.bridge() as visitor:
                 await scene.at_work(visitor)
+                await scene.leave(visitor)
+        await scene.settled()
+    judged(scene.verified())
+
+
+async def test_rebalance_storm_while_the_endpoint_fails(scene: Scene, judged: Judge) -> None:
+    """Bursts of 500 for everything, each while a member comes and goes: keys wait, are handed over, and keep order."""
+    with scene.bridge():
+        await scene.delivered(EVENTS // 10)
+        for number in range(3):
+            scene.tell(f"500 for {BURST_S} s, member {number} comes and goes")
+            scene.fail_for(BURST_S)
+            with scene.bridge() as visitor:
+                await scene.at_work(visitor)
+                scene.fail_for(BURST_S)
                 await scene.leave(visitor)
         await scene.settled()
     judged(scene.verified())
