@@ -10,11 +10,12 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import uvloop
 
-from pipeline.consume.caller import Call, Caller
+from pipeline.consume.caller import DONE_STATUS, Call, Caller
 from pipeline.consume.handlers import CONCURRENCY, TIMEOUT_S, Handler
 from pipeline.consume.house import House
 from pipeline.consume.incoming import Incoming
@@ -27,6 +28,7 @@ from pipeline.push.parts import BridgeSettings
 from pipeline.push.reading import Reading
 from pipeline.record import Record
 from pipeline.subscription import RetryPolicy
+from pipeline.verify import HistoryWriter, Received
 
 F = TypeVar("F", bound=Call)
 Defaults = Callable[[str], tuple[str, str]]
@@ -50,7 +52,8 @@ class Consumer:
     ``drain_s``: how long attempts under way may take when the process ends or a partition moves; below
     ``session_timeout_s``, after which a process not heard of loses its partitions. ``security``: librdkafka properties
     (see `KafkaSettings`). ``hooks`` are told of every moment; by default troubles are logged. ``instant``, for tests:
-    what waits (retries, an open breaker) waits no time.
+    what waits (retries, an open breaker) waits no time. ``history_file``: attempts, successes, dead letters and commits
+    of the one handler are written there, for `pipeline verify`; processes on one machine may share it.
     """
 
     def __init__(
@@ -63,10 +66,13 @@ class Consumer:
         drain_s: float = 8.0,
         instant: bool = False,
         hooks: Hooks | None = None,
+        history_file: Path | None = None,
     ) -> None:
         if check_namespace(name) == DEFAULT_NAMESPACE:
             raise DeclarationInvalid("name", name, "a name of its own: that is the bridge's namespace")
         self.name, self._hooks, self._instant = name, hooks or Troubles(), instant
+        self._history_file = history_file
+        self._history: HistoryWriter | None = None
         self._kafka = KafkaSettings(
             bootstrap_servers=bootstrap_servers, client_id=f"consume-{name}", security=dict(security or {})
         )
@@ -133,8 +139,12 @@ class Consumer:
             raise DeclarationInvalid("handlers", "none", "at least one, by @consumer.on(…)")
         if self._house is not None:
             raise DeclarationInvalid("consumer", self.name, "started once")
+        if self._history_file is not None and len(self._handlers) > 1:
+            raise DeclarationInvalid("history_file", str(self._history_file), "one handler: a history is of one group")
         self._stopped = asyncio.get_running_loop().create_future()
-        house = House(self._kafka, self._settings, self._hooks)
+        if self._history_file is not None:
+            self._history = HistoryWriter(self._history_file, self._settings.instance)
+        house = House(self._kafka, self._settings, self._hooks, self._history)
         await house.start(self._handlers, partial(self._caller, house.defaults), self._stop_by)
         self._house = house
 
@@ -192,7 +202,8 @@ class Consumer:
                 defaults=defaults(record.topic),
             )
 
-        return Caller(handler.call, make, handler.timeout_s, waits=not self._instant)
+        call = handler.call if self._history is None else heard(handler.call, self._history)
+        return Caller(call, make, handler.timeout_s, waits=not self._instant)
 
     def _stop_by(self, name: str, state: str, reason: str) -> None:
         group = group_of(self.name, name)
@@ -200,6 +211,17 @@ class Consumer:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_exception(HandlerStopped(f"{group} is {state}: {reason}"))
             self._stopped.exception()  # seen: whoever waits is told, and nobody has to wait
+
+
+def heard(call: Call, history: HistoryWriter) -> Call:
+    """``call``, whose successes are written down before they are told."""
+
+    async def called(event: Incoming) -> None:
+        await call(event)
+        key = None if event.key is None else event.key.decode("utf-8", "backslashreplace")
+        history.write(Received(at=history.now(), by=history.by, id=event.delivery_id, status=DONE_STATUS, key=key))
+
+    return called
 
 
 def _instance() -> str:

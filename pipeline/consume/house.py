@@ -23,18 +23,18 @@ from pipeline.kafka.catalog import Catalog
 from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.journal import Journal
 from pipeline.kafka.membership import Listener, Membership, MembershipSettings
-from pipeline.kafka.offsets import GroupOffsets
-from pipeline.kafka.producer import Producer
 from pipeline.kafka.table import LogTable, Tables
 from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
 from pipeline.push.delivers import Delivers
+from pipeline.push.history import offsets_and_producer, recorded
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Reading
 from pipeline.push.worker import Worker
 from pipeline.sealing import KEY_BYTES, KeyRing
 from pipeline.subscription import stored_subscription
 from pipeline.subscriptions import Subscriptions, SubscriptionTables
+from pipeline.verify import HistoryWriter
 
 Stopped = Callable[[str, str, str], None]
 TRIES = 5
@@ -44,11 +44,13 @@ CallerOf = Callable[[Reading, Callable[[str], str]], Delivers]
 class House:
     """Make it on the running loop; `start` it with the handlers; `stop` drains and commits."""
 
-    def __init__(self, kafka: KafkaSettings, settings: BridgeSettings, hooks: Hooks) -> None:
-        self._kafka, self._settings, self._hooks = kafka, settings, hooks
-        self._admin, self._offsets = Admin(kafka), GroupOffsets(kafka)
+    def __init__(
+        self, kafka: KafkaSettings, settings: BridgeSettings, hooks: Hooks, history: HistoryWriter | None = None
+    ) -> None:
+        self._kafka, self._settings, self._hooks, self._history = kafka, settings, hooks, history
+        self._admin = Admin(kafka)
         self._catalog = Catalog(self._admin)
-        self._producer = Producer(kafka, hooks)
+        self._offsets, self._producer = offsets_and_producer(kafka, hooks, history, self._catalog.id_of)
         self._tables = Tables(kafka, self._producer, self._admin, hooks)
         self._view = LogView(kafka, None, hooks)
         self._journal = Journal(kafka, hooks)
@@ -84,6 +86,8 @@ class House:
 
     async def _start_parts(self) -> None:
         undo = self._undo
+        if self._history is not None:
+            undo.callback(self._history.close)
         undo.callback(self._admin.close)
         undo.callback(self._offsets.close)
         await self._admin.cluster_id()
@@ -138,9 +142,12 @@ class House:
             hooks=self._hooks,
             defaults=self.defaults,
         )
-        return Worker(
-            parts, self._settings, join=_join, sender_of=lambda reading, _, id_prefix: caller_of(reading, id_prefix)
-        )
+
+        def made(reading: Reading, _: WorkerParts, id_prefix: Callable[[str], str]) -> Delivers:
+            return caller_of(reading, id_prefix)
+
+        make = made if self._history is None else recorded(made, self._history)
+        return Worker(parts, self._settings, join=_join, sender_of=make)
 
     def defaults(self, topic: str) -> tuple[str, str]:
         """CloudEvents source and type of records that carry none."""

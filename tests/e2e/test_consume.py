@@ -18,6 +18,7 @@ from confluent_kafka import Message
 
 from pipeline.consume import Consumer, HandlerStopped, Incoming, Reject, RetryLater, RetryPolicy
 from pipeline.errors import InputError
+from pipeline.verify import Appended, Received, Sent, check, read_history
 from tests.broker_source import Kafka
 from tests.e2e.rig import Rig, until
 
@@ -267,3 +268,37 @@ async def test_a_process_that_is_killed_loses_nothing_and_keeps_order(made: Rig,
         await services.end()
     for found in services.by_key().values():
         assert list(dict.fromkeys(found)) == list(range(10 * services.turns))
+
+
+async def test_a_services_history_can_be_verified(made: Rig, topic_name: str, tmp_path: Path) -> None:
+    consumer = Consumer(
+        made.namespace,
+        bootstrap_servers=made.servers,
+        session_timeout_s=6,
+        drain_s=2,
+        instant=True,
+        history_file=tmp_path / "service.jsonl",
+    )
+    done: set[tuple[int, int]] = set()
+
+    @consumer.on(topic_name, name="orders")
+    async def take(event: Incoming) -> None:
+        if event.key == b"k1" and event.data_json()["seq"] == 2:
+            raise Reject("poison")
+        done.add((event.record.partition, event.record.offset))
+
+    made.append(topic_name, 40, keys=4)
+    async with consumer:
+
+        async def all_done() -> bool:
+            return len(done) == 39 and len(made.records(f"{made.namespace}.orders.dlq")) == 1
+
+        await until(all_done, 20, "39 were taken and one was buried")
+    lines = list(read_history(tmp_path / "service.jsonl"))
+    sent = {line.id: 0.0 for line in lines if isinstance(line, Sent)}
+    keys = {line.id: line.key for line in lines if isinstance(line, Received)}
+    verified = check([*(Appended(at=at, id=name, key=keys.get(name, "k1")) for name, at in sent.items()), *lines])
+    assert verified.findings == ()
+    assert (verified.events, verified.delivered, verified.buried) == (40, 39, 1) and verified.commits > 0
+    early = [line for line in lines if not isinstance(line, Received)]
+    assert check([*(Appended(at=0.0, id=name) for name in sent), *early]).lost == 39, "a check that can fail"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from pipeline.consume import Consumer, Incoming, Reject, RetryLater
+from pipeline.consume.consumer import heard
 from pipeline.consume.handlers import Handler
 from pipeline.consume.outcomes import fault_of
 from pipeline.consume.own_rows import NoRows, OwnRows
@@ -15,6 +18,7 @@ from pipeline.push.no_waiting import without_waits
 from pipeline.push.reading import Reading
 from pipeline.record import Record
 from pipeline.subscription import Endpoint, RetryPolicy, StoredRun, StoredSubscription, subscription_from
+from pipeline.verify import HistoryWriter, Received, read_history
 from tests.fakes.table import FakeTable
 
 
@@ -138,3 +142,23 @@ def test_a_shadow_replay_is_not_given_to_the_live_handler() -> None:
     reading = Reading("billing", StoredSubscription(spec=spec), run, lambda _: ("/s", "t"))
     with pytest.raises(DeclarationInvalid, match="shadow"):
         consumer._caller(lambda _: ("/s", "t"), reading, lambda _: "evt_abcdefghij_")
+
+
+async def test_a_history_hears_of_what_a_handler_did_and_of_one_handler_only(tmp_path: Path) -> None:
+    async def books(event: Incoming) -> None:
+        if event.record.value is None:
+            raise Reject("nothing to book")
+
+    writer = HistoryWriter(tmp_path / "h.jsonl", "billing-1", lambda: 7.0)
+    call = heard(books, writer)
+    await call(incoming(b"{}"))
+    with pytest.raises(Reject):
+        await call(incoming(None))
+    writer.close()
+    expected = Received(at=7.0, by="billing-1", id="evt_a_0_5", status=204, key="k")
+    assert list(read_history(tmp_path / "h.jsonl")) == [expected]
+    two = Consumer("billing", history_file=tmp_path / "h.jsonl")
+    for name in ("one", "two"):
+        two.on("orders", name=name)(handle)
+    with pytest.raises(DeclarationInvalid, match="one handler"):
+        await two.start()
