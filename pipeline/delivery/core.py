@@ -155,10 +155,8 @@ class Core(Owned):
             self._pace.end(lane, now, delivered=True)
             if self.breaker.succeeded(now):
                 self.limiter.outage_over()
-            for _ in range(count - 1):
-                self._settle_head(lane)
-                if not lane.next_head():
-                    raise ValueError(f"{count} events delivered of a lane that has fewer")
+            if count > 1:
+                self._settle_all_but_one(lane, count)
             self._settle(lane)
 
     def failed(self, lane: Lane, verdict: Verdict, now: float, draw: float) -> None:
@@ -227,6 +225,12 @@ class Core(Owned):
         self._burying -= 1
         lane.part.burying -= 1
         lane.part.in_flight -= 1
+
+    def _settle_all_but_one(self, lane: Lane, count: int) -> None:
+        for _ in range(count - 1):
+            self._settle_head(lane)
+            if not lane.next_head():
+                raise ValueError(f"{count} events delivered of a lane that has fewer")
 
     def _settle(self, lane: Lane) -> None:
         self._settle_head(lane)
