@@ -33,6 +33,7 @@ from pipeline.webhook.own import listed, of_url, own_places
 from pipeline.webhook.proxy import proxy_from
 from pipeline.wiring.configured import ca_file_of, make_guard, named_instance, open_history
 from pipeline.wiring.keys import make_keyring
+from pipeline.wiring.own_brokers import OwnBrokers
 
 SUBSCRIPTIONS, RUNS, CURSORS, SCHEMAS, PARKED = "subscriptions", "runs", "cursors", "schemas", "parked"
 TALLIES = "tallies"
@@ -98,6 +99,9 @@ class Ground:
         settings, gateway = self.settings, self.settings.gateway
         kafka = [*listed(settings.kafka.bootstrap_servers), *await self.admin.brokers()]
         self.guard.deny(await own_places([(gateway.host, gateway.port), *kafka, *of_url(settings.registry.url)]))
+        looking = OwnBrokers(self.guard, self.admin.brokers, kafka, self.hooks.on_consumer_error)
+        looking.start()
+        self._undo.push_async_callback(looking.stop)
         warn_of_openings(
             {
                 "webhook.allow": list(settings.webhook.allow),
