@@ -1,11 +1,13 @@
-"""Identity: a topic deleted and made again is another one; offsets of the old one say nothing of it."""
+"""Identity: a topic deleted and made again is another one; offsets of the old one say nothing of it. And a log that
+was cut does not hold what a window was made of.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pipeline.errors import CursorEpochChanged
-from pipeline.faces import TopicFacts
+from pipeline.errors import CursorEpochChanged, PositionBeyondEnd
+from pipeline.faces import Partition, TopicFacts
 
 
 class TopicRecreated(CursorEpochChanged):
@@ -17,3 +19,13 @@ def check_identity(found: Mapping[str, TopicFacts], topic_ids: Mapping[str, str]
     for name, topic_id in topic_ids.items():
         if name in found and found[name].topic_id != topic_id:
             raise TopicRecreated(f"{name} was deleted and made again; say where to start, then resume")
+
+
+def check_reach(ends: Mapping[Partition, int], untils: Mapping[Partition, int]) -> None:
+    """Raises `PositionBeyondEnd` when one of the logs, which end at ``ends`` now, ends before it is to be read to: it
+    did reach so far when that was said, and what it lost will never come.
+    """
+    for (topic, partition), until in untils.items():
+        end = ends.get((topic, partition), until)
+        if end < until:
+            raise PositionBeyondEnd(f"{topic}/{partition}: the window ends at {until}, the log now at {end}")

@@ -11,7 +11,7 @@ from pipeline.names import state_topic_of
 from pipeline.push import ackmaps
 from pipeline.push.ackmaps import AckMaps
 from pipeline.push.commits import Committer
-from pipeline.push.identity import check_identity
+from pipeline.push.identity import check_identity, check_reach
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.pointers import PointerKeeper
 from pipeline.push.reading import Place, Reading
@@ -203,6 +203,13 @@ class RunKeeper:
         window = {(t, p): until for t, parts in stored.window.items() for p, (_, until) in parts.items()}
         found = await self._parts.offsets.read(self.reading.group, list(window))
         return all(place in found and found[place].offset >= until for place, until in window.items())
+
+    async def check_window(self) -> None:
+        """Raises `PositionBeyondEnd` where a log does not reach to the end of the window any more."""
+        bounds = {place: self.reading.until(place) for place in self.places if not self._reached(place)}
+        untils = {place: until for place, until in bounds.items() if until is not None}
+        if untils:
+            check_reach(await self._parts.admin.offsets(sorted(untils), "latest"), untils)
 
     def _reached(self, place: Place) -> bool:
         until = self.reading.until(place)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, PositionBeyondEnd
 from pipeline.push.identity import TopicRecreated, check_identity
 from pipeline.push.parts import BridgeSettings, WorkerParts
 from pipeline.push.reading import Place, Reading
@@ -103,7 +103,9 @@ class Settling:
             self._stop(reading, "blocked", f"pointer-missing: {places}")
 
     async def _check_topics(self) -> None:
-        """A topic deleted and made again has another id: offsets of the old one mean nothing there."""
+        """A topic deleted and made again has another id: offsets of the old one mean nothing there. And the end of a
+        window that its log does not reach any more would be waited for for ever.
+        """
         self._topics_checked_at = self._clock.monotonic()
         keepers = list(self._keepers.values())
         try:
@@ -114,5 +116,9 @@ class Settling:
         for keeper in keepers:
             try:
                 check_identity(found, keeper.topic_ids)
-            except TopicRecreated as error:
+                if keeper.reading.run is not None:
+                    await keeper.check_window()
+            except (TopicRecreated, PositionBeyondEnd) as error:
                 self._stop(keeper.reading, "blocked", f"{error.code}: {error}")
+            except PipelineError as error:
+                self._hooks.on_consumer_error(error)

@@ -108,7 +108,7 @@ class Town:
         while self.world.now < until:
             self.world.run_until(self.world.now + 1.0)
             self.operators.put_right()
-            self.runs.put_right()
+            self.runs.resume_all()
             if not any(ledger.owed() or ledger.behind() or ledger.resets for ledger in self.books.ledgers):
                 return self._check_complaints()
         left = [f"{one.group}: owed {one.owed()}, behind {one.behind()}" for one in self.books.ledgers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.delivery.pointer import Pointer
-from pipeline.errors import BrokerUnavailable
+from pipeline.errors import BrokerUnavailable, PositionBeyondEnd
 from pipeline.push.identity import TopicRecreated
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.subscription import StoredRun
@@ -216,6 +216,20 @@ async def test_a_bounded_reading_is_through_when_all_its_partitions_are_whoever_
     await bench.deliver(2)
     await keeper.settle()
     assert await keeper.is_through() is reached
+
+
+async def test_a_window_that_its_log_reaches_no_more_is_told() -> None:
+    """Nothing would ever end such a run."""
+    bench = Bench()
+    stored = StoredRun(id="r", subscription="hook", kind="replay", window={"t": {0: (0, 2)}})
+    await bench.offsets.commit("app.hook.replay.r", {T0: (0, None)})
+    bench.append(b"0", b"1")
+    keeper = bench.keeper(stored)
+    await keeper.take([T0])
+    await keeper.check_window()
+    bench.log.topics["t"].partitions[0].end = 1
+    with pytest.raises(PositionBeyondEnd):
+        await keeper.check_window()
 
 
 async def test_a_live_reading_is_never_through() -> None:
