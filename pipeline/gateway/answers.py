@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,10 +9,10 @@ import msgspec
 import orjson
 from starlette.responses import Response
 
-from pipeline.errors import DeclarationInvalid, PipelineError
+from pipeline.errors import PipelineError
+from pipeline.subscription.located import located
 
 S = TypeVar("S", bound=msgspec.Struct)
-_UNKNOWN = re.compile(r"unknown field `(.*)`")
 
 
 def json_response(
@@ -32,13 +31,8 @@ def json_response(
 def body_as(kind: type[S], body: Mapping[str, Any]) -> S:
     """``body`` as the struct ``kind``; raises what the struct raises, or `DeclarationInvalid` with a pointer."""
     try:
-        return msgspec.convert(dict(body), kind)
+        return msgspec.convert(dict(body), kind, str_keys=True)  # partitions are keys, and JSON's keys are text
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, PipelineError):
             raise error.__cause__ from None
-        text, _, path = str(error).partition(" - at ")
-        pointer = re.sub(r"[.\[\]]+", "/", path.strip("`$")).rstrip("/")
-        if unknown := _UNKNOWN.search(text):
-            pointer = f"{pointer}/{unknown[1]}"
-            text = "one of the members that this resource takes"
-        raise DeclarationInvalid(pointer or "/", "", text) from None
+        raise located(str(error).replace("`key` in ", ""), body, kind) from None

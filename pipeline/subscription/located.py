@@ -36,7 +36,7 @@ def located(message: str, mapping: Mapping[str, Any], root: type[msgspec.Struct]
     steps: list[str] = re.findall(r"[^.\[\]]+|\.\.\.", path.strip("`$"))
     if unknown := _UNKNOWN_KEY.match(problem):
         kind = _kind_at(root, mapping, steps)
-        known = kind.__struct_fields__
+        known = kind.__struct_encode_fields__
         nearest = difflib.get_close_matches(unknown[1][:64], known, n=1)
         hint = f" (did you mean {nearest[0]}?)" if nearest else ""
         return DeclarationInvalid(pointer([*steps, unknown[1]]), unknown[1], f"one of {', '.join(known)}{hint}")

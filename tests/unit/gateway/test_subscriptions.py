@@ -231,6 +231,26 @@ async def test_what_an_endpoint_echoes_is_shown_without_secrets_and_short(house:
     assert (told["status"], told["fault"], told["detail"]) == (None, "connect", "refused")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "pointer", "told"),
+    [
+        ("reset", {"offsets": {"orders": {"first": 0}}}, "/offsets/orders", "a whole number"),
+        ("reset", {"shift": "back"}, "/shift", "'back' is not usable; expected a whole number"),
+        ("reset", {"shfit": 1}, "/shfit", "did you mean shift?"),
+        ("replays", {"from": "earliest", "rate_per_s": "fast"}, "/rate_per_s", "expected a number"),
+        ("replays", {"form": "earliest"}, "/form", "did you mean from?"),
+    ],
+)
+async def test_a_member_that_cannot_be_is_told_with_its_value(
+    house: GatewayHouse, path: str, body: dict[str, object], pointer: str, told: str
+) -> None:
+    await house.call("PUT", HOOK, json_body=DECLARED)
+    refused = await house.call("POST", f"{HOOK}/{path}", json_body=body)
+    assert problem_of(refused) == (422, "declaration-invalid")
+    assert pointers_of(refused) == [pointer]
+    assert told in refused.json()["detail"]
+
+
 async def test_a_reset_is_a_plan_unless_it_says_otherwise(house: GatewayHouse) -> None:
     await house.call("PUT", HOOK, json_body=DECLARED)
     plan = await house.call("POST", f"{HOOK}/reset", json_body={"to": "latest"})
@@ -241,6 +261,8 @@ async def test_a_reset_is_a_plan_unless_it_says_otherwise(house: GatewayHouse) -
     done = await house.call("POST", f"{HOOK}/reset", json_body={"to": "latest", "dry_run": False})
     assert (done.json()["dry_run"], done.json()["taken_up"]) == (False, True)
     assert house.offsets.committed["app.hook"]["orders", 0].offset == 1
+    back = await house.call("POST", f"{HOOK}/reset", json_body={"offsets": {"orders": {"0": 0}}, "dry_run": False})
+    assert (back.status, house.offsets.committed["app.hook"]["orders", 0].offset) == (200, 0)
     beyond = await house.call("POST", f"{HOOK}/reset", json_body={"shift": 5, "dry_run": False})
     assert problem_of(beyond) == (409, "would-clamp")
     assert pointers_of(beyond) == ["/offsets/orders/0", "/offsets/orders/1"]
