@@ -102,7 +102,7 @@ async def test_a_topic_can_be_read_from_it(house: GatewayHouse) -> None:
     ("body", "pointer"),
     [
         ({"cursor": 7}, "/cursor"),
-        ({}, "/"),
+        ({}, "/cursor"),
         ({"cursor": "v1.AAAA", "lease": 1}, "/lease"),
         ({"cursor": "v1.AAAA", "force": "yes"}, "/force"),
     ],
