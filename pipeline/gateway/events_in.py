@@ -49,7 +49,7 @@ class EventsIn:
         if attributes or key is None:
             if not attributes:
                 raise EventInvalid(
-                    "ce-specversion", "", "CloudEvents attributes (ce-…), or Event-Key for other content"
+                    "ce-specversion", "absent", "CloudEvents attributes (ce-…), or Event-Key for other content"
                 )
             return await self._parts.publisher.publish(topic, event_from_http(request.headers, body), key=key)
         content_type = request.headers.get("content-type", "application/octet-stream")
