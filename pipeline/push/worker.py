@@ -205,7 +205,7 @@ class Worker:
                 await keeper.run.close()
                 del self._keepers[group]
                 self._settling.rounds.forget(group)
-                for topic in keeper.topic_ids:
+                for topic in {*keeper.reading.topics, *keeper.reading.spec.topics}:
                     # It may be begun again because its topic was made again: under the old id it would send other ids.
                     self._parts.catalog.forget(topic)
         self.membership.set_topics({topic for reading in wanted.values() for topic in reading.topics})

@@ -57,7 +57,7 @@ class Books:
         (published, own_id), eras = self._broker.published[record.value], self.operators.eras
         # A dead letter does not say of which topic of that name it is: made again, it gives the event another id.
         is_moved = isinstance(ledger, RedriveLedger) and eras.is_lost(record.value)
-        if webhook_id != own_id and eras.may_be_unaware(webhook_id):
+        if webhook_id != own_id and eras.may_be_unaware(ledger.group, webhook_id):
             return False
         if record != published or (webhook_id != own_id and not is_moved):
             raise Violation(f"{ledger.group}: {own_id} was sent as {webhook_id}: {record}")
@@ -67,9 +67,9 @@ class Books:
             raise Violation(f"{ledger.group}: {record} is of another topic, and nobody said where to start")
         return not eras.is_lost(record.value)
 
-    def known(self, group: str, records: Sequence[Record]) -> None:
+    def known(self, group: str, records: Sequence[Record], elapsed_s: float) -> None:
         for record in records:
-            self._ledger_of(group).known(record)
+            self._ledger_of(group).known(record, elapsed_s)
 
     def _ledger_of(self, group: str) -> Ledger:
         return next(

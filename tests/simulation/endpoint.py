@@ -32,7 +32,7 @@ class Arrival(NamedTuple):
 
 class Endpoint:
     """How it answers is set from outside. ``on_arrival`` is told of each request, ``on_known`` of the events of one
-    whose sender got to know that they were taken.
+    whose sender got to know that they were taken, and how long that took.
     """
 
     def __init__(self, world: World, name: str) -> None:
@@ -43,7 +43,7 @@ class Endpoint:
         # A request with more events than this is too large; 0: none is.
         self.events_max = 0
         self.on_arrival: Callable[[Arrival], None] = lambda _: None
-        self.on_known: Callable[[str, Sequence[Record]], None] = lambda *_: None
+        self.on_known: Callable[[str, Sequence[Record], float], None] = lambda *_: None
 
     def answer(self, records: Sequence[Record]) -> Answer:
         quick_s = 0.001 + 0.02 * self.world.chance.random()

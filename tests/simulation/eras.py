@@ -17,6 +17,8 @@ MADE_AGAIN = ("topic-recreated", "topic-not-found", "position-beyond-end")
 TRUNCATED = ("position-beyond-end",)
 # Workers look so often whether a topic is another (`BridgeSettings.topic_check_s`), and then it takes a while.
 UNAWARE_S_MAX = 15.0
+# A run that was stopped begins afresh; what it sent before may take so long to arrive.
+AWARE_S_MAX = 2.0
 
 
 class Eras:
@@ -32,6 +34,7 @@ class Eras:
         self.truncated: dict[Place, int] = {}
         self._lost: set[bytes | None] = set()
         self._made_again_at: float | None = None
+        self._aware_at: dict[str, float] = {}
 
     def is_lost(self, value: bytes | None) -> bool:
         """Whether the log lost the event: what is still under way of it counts no more."""
@@ -40,6 +43,7 @@ class Eras:
     def delete(self) -> None:
         """Of all that a group has done in the topic nothing means anything any more."""
         self._made_again_at = float("inf")
+        self._aware_at.clear()
         places = [(TOPIC, number) for number in range(len(self._broker.topic(TOPIC).partitions))]
         self._broker.delete_topic(TOPIC)
         self.overrun.clear()
@@ -64,14 +68,20 @@ class Eras:
         self._broker.log.create(TOPIC, partitions)
         self._made_again_at = self._broker.world.now
 
-    def may_be_unaware(self, webhook_id: str) -> bool:
+    def resumed(self, group: str) -> None:
+        """An operator set it going: it begins afresh everywhere."""
+        self._aware_at[group] = self._broker.world.now + AWARE_S_MAX
+
+    def may_be_unaware(self, group: str, webhook_id: str) -> bool:
         """Whether a worker may not know yet that the topic is another: until it looks again it reads on where it was,
         and what it finds there goes under ids that the old topic never came to.
         """
         world, made_at = self._broker.world, self._made_again_at
-        if made_at is None or webhook_id.startswith(id_prefix(self._broker.topic(TOPIC).topic_id)):
+        topic = self._broker.log.topics.get(TOPIC)
+        if made_at is None or (topic is not None and webhook_id.startswith(id_prefix(topic.topic_id))):
             return False
-        return world.now < max(made_at + UNAWARE_S_MAX, world.trouble_until)
+        looked_at = max(made_at + UNAWARE_S_MAX, world.trouble_until)
+        return world.now < min(looked_at, self._aware_at.get(group, looked_at))
 
     def started(self, group: str, place: Place) -> None:
         """An operator said where to start; partitions above look as if they were added later, and begin at 0."""
@@ -98,4 +108,5 @@ class Eras:
     def excuses(self, reason: str) -> bool:
         """Whether a subscription may be blocked for ``reason``."""
         again = self._made_again_at is not None and reason.startswith(MADE_AGAIN)
-        return again or (bool(self.overrun) and reason.startswith(TRUNCATED))
+        truncated = bool(self.overrun) and reason.startswith(TRUNCATED)
+        return again or truncated or reason.startswith("pointer-missing")

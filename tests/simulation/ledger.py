@@ -20,6 +20,8 @@ from tests.simulation.world import EPOCH, Violation, World
 At = tuple[Place, int]
 NOTHING = AckMap()
 CLAIM_S_MAX = 4.0
+# The shortest `drain_s` that workers are given.
+DRAIN_S_MIN = 0.5
 TAKEN_BACK_S_MAX = 20.0
 
 
@@ -27,7 +29,8 @@ class Ledger:
     """``settled``: delivered, buried or told as a gap, since the last rewind; ``ever``: at any time. ``excused``: owed
     no more (an operator skipped it, compaction took it). ``exposed``: may be delivered again, since an owner that was
     lost had not committed it; ``unknown``: was taken, and the worker has not heard of it. ``told``: as gone, since
-    the last owner claimed it or before what that knows.
+    the last owner claimed it or before what that knows. ``hung``: the answer took longer than a drain may wait, so
+    it may have come when the last commit was on its way.
     """
 
     def __init__(self, world: World, broker: Broker, group: str, ordering: str) -> None:
@@ -38,6 +41,7 @@ class Ledger:
         self.excused: set[At] = set()
         self.attempted: set[At] = set()
         self.told: set[At] = set()
+        self.hung: set[At] = set()
         self.taken: set[At] = set()
         self.exposed: set[At] = set()
         self.unknown: set[At] = set()
@@ -73,9 +77,12 @@ class Ledger:
         self.unknown.add(at)
         self._settle(at)
 
-    def known(self, record: Record) -> None:
-        """The worker heard of a delivery."""
-        self.unknown.discard(((record.topic, record.partition), record.offset))
+    def known(self, record: Record, elapsed_s: float) -> None:
+        """The worker heard of a delivery, so long after it had begun."""
+        at = (record.topic, record.partition), record.offset
+        self.unknown.discard(at)
+        if elapsed_s > DRAIN_S_MIN:
+            self.hung.add(at)
 
     def buried(self, dead_letter: Record) -> None:
         letter = unwrap(dead_letter)
@@ -158,7 +165,7 @@ class Ledger:
         base = 0 if before is None else before.offset
         finished = NOTHING if known is None else known.finished
         again = {at for at in self.taken if at[0] == place and at[1] >= base and at[1] not in finished}
-        fresh = again - self.exposed - self.unknown
+        fresh = again - self.exposed - self.unknown - self.hung
         if fresh and place not in self.dirty and self.world.now > self.world.trouble_until:
             raise Violation(f"P4 {self.group}: {who} took over {place}, and {sorted(fresh)} were not committed")
         self.exposed |= again

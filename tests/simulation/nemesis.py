@@ -163,6 +163,7 @@ class Nemesis:
         self._say(f"{TOPIC} is deleted")
         self._town.operators.eras.delete()
         self._later(0.05, self._chance.choice([0.3, 8.0]), lambda: self._make_again(partitions))
+        self._later(2.0, 20.0, self._town.operators.look_after_eras)
 
     def _make_again(self, partitions: int) -> None:
         self._say(f"{TOPIC} is made again")

@@ -32,7 +32,7 @@ class Operators:
         broker: Broker,
         *,
         on_arrival: Callable[[Arrival], None],
-        on_known: Callable[[str, Sequence[Record]], None],
+        on_known: Callable[[str, Sequence[Record], float], None],
         ledgers: Callable[[], Iterable[Ledger]],
     ) -> None:
         self._broker, self._world, self._chance = broker, broker.world, broker.world.chance
@@ -114,12 +114,22 @@ class Operators:
         self.release_keys()
         for name, row in self._broker.subscriptions.rows().items():
             stored = row_of(row.value)
-            if stored.state == "blocked" and not stored.reason.startswith("pointer-missing"):
-                if not self.eras.excuses(stored.reason):
-                    raise Violation(f"{name} is blocked: {stored.reason}")
-                self._begin_again(name)
+            if stored.state == "blocked" and not self.eras.excuses(stored.reason):
+                raise Violation(f"{name} is blocked: {stored.reason}")
             if stored.state != "active":
+                self._begin_again(name)
                 self._give_pointers(name)
+                self.eras.resumed(self.ledgers[name].group)
+                self.set_state(name, "active")
+
+    def look_after_eras(self) -> None:
+        """Somebody heard the alarm, and says where to start."""
+        for name, row in self._broker.subscriptions.rows().items():
+            stored = row_of(row.value)
+            if stored.state == "blocked" and TOPIC in self._broker.log.topics:
+                self._begin_again(name)
+                self._give_pointers(name)
+                self.eras.resumed(self.ledgers[name].group)
                 self.set_state(name, "active")
 
     def release_keys(self) -> None:
@@ -138,10 +148,10 @@ class Operators:
 
     def _begin_again(self, name: str) -> None:
         """Where the topic was made again, at its beginning; where the log's end went back, there."""
-        ledger = self.ledgers[name]
+        unstarted = self.eras.unstarted.get(self.ledgers[name].group, ())
         for number, part in enumerate(self._broker.log.topics[TOPIC].partitions):
             place = TOPIC, number
-            if place in self.eras.unstarted.get(ledger.group, ()):
+            if place in unstarted:
                 self.reset(name, place, part.start)
             elif place in self.eras.overrun:
                 self.reset(name, place, self.eras.truncated[place])

@@ -55,6 +55,7 @@ class SimSender:
         if not self._may_act(world.now):
             world.broken = f"P4 {self._process.name} sent {shown_record(records[0])} without the lease"
         self._number += 1
+        sent_at = world.now
 
         def arrive() -> None:
             answer = self._endpoint.answer(records)
@@ -72,16 +73,16 @@ class SimSender:
                 if isinstance(outcome, Reply) and outcome.status < 300:
                     self._untold.setdefault(id(arg), []).extend(records)
                 done(arg, outcome)
-                self._tell(arg)
+                self._tell(arg, world.now - sent_at)
 
         timer = self._process.loop.call_later(TIMEOUT_S, finish, Fault(FaultKind.TIMEOUT, "no answer", TIMEOUT_S))
         self._open[number] = (arg, timer.cancel)
         world.at(world.latency(), arrive)
 
-    def _tell(self, arg: object) -> None:
+    def _tell(self, arg: object, elapsed_s: float) -> None:
         """A batch is in flight until the last request that is made of it has ended."""
         if all(open_arg is not arg for open_arg, _ in self._open.values()):
-            self._endpoint.on_known(self._reading.group, self._untold.pop(id(arg), []))
+            self._endpoint.on_known(self._reading.group, self._untold.pop(id(arg), []), elapsed_s)
 
     def _run(self) -> str:
         return "" if self._reading.run_id is None else f" for {self._reading.group}"

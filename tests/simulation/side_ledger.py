@@ -15,7 +15,7 @@ from pipeline.record import Position, Record
 from pipeline.runs import places_of
 from pipeline.subscription import StoredRun
 from tests.simulation.broker import Broker
-from tests.simulation.ledger import At, Ledger
+from tests.simulation.ledger import DRAIN_S_MIN, At, Ledger
 from tests.simulation.world import Violation
 
 
@@ -87,8 +87,11 @@ class RedriveLedger(SideLedger):
         waiting = [at for at in found if at not in self._used]
         return next(iter([*waiting, *again, *found]), ((record.topic, record.partition), record.offset))
 
-    def known(self, record: Record) -> None:
-        self.unknown.difference_update(self._letters.get(record.position, ()))
+    def known(self, record: Record, elapsed_s: float) -> None:
+        letters = self._letters.get(record.position, ())
+        self.unknown.difference_update(letters)
+        if elapsed_s > DRAIN_S_MIN:
+            self.hung.update(letters)
 
     def letter_settled(self, origin: Record) -> None:
         """It failed again, and lies there as a new letter."""
