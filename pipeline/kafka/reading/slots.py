@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pipeline.kafka.reading.orders import TAIL, Flow, Order, Pause, Resume, Start, Stop, ViewSettings
 from pipeline.kafka.reading.stream import Stream
 
+# So much lies unread before all backlog streams together while they are few: as with batches, what is read should still
+# be in the processor's cache when it is taken. Before one of many it is `NEAR_BYTES_MIN`, a hand-over.
+NEAR_BYTES_MAX = 1024 * 1024
+NEAR_BYTES_MIN = 65_536
+
 
 class Slots:
     """Every backlog reader has one slot per partition; the tail reader takes every tail."""
@@ -49,10 +54,15 @@ class Slots:
                 self.start(stream, reader)
 
     @property
-    def _enough_bytes(self) -> int:
+    def _share_bytes(self) -> int:
         """So much may lie unread ahead of each stream that all of them fit in half of the view."""
         share = self._settings.view_bytes_max // (4 * max(1, len(self._assigned)))
         return min(self._settings.segment_bytes_max // 4, share)
+
+    @property
+    def _enough_bytes(self) -> int:
+        """So much unread ahead of a stream is enough for now."""
+        return min(self._share_bytes, max(NEAR_BYTES_MAX // max(1, len(self._assigned)), NEAR_BYTES_MIN))
 
     def weigh(self, stream: Stream) -> bool:
         """Judge anew whether ``stream`` is hungry, and tell its reader what follows from it."""
@@ -76,7 +86,7 @@ class Slots:
             if not hungry:
                 self._order(Flow(reader, False))
         # A pause throws away what the client has fetched: only for who would fill the memory while others are fed.
-        if hungry and not stream.paused and (not stream.feeds or ahead >= 2 * enough):
+        if hungry and not stream.paused and (not stream.feeds or ahead >= 2 * self._share_bytes):
             stream.paused = True
             self._order(Pause(reader, stream.place))
         return False
