@@ -26,7 +26,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, kw_only=True):
 class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """``in_flight_min``, ``in_flight_max``: floor and ceiling of the adaptive cap. ``slow_factor`` times the usual
     latency, at least ``slow_after_s``, makes an attempt slow; ``slow_max`` of them have a cap of their own.
-    ``rate_per_s`` tokens are saved up for ``burst_s``, at least one.
+    ``rate_per_s`` counts events; it is saved up for ``burst_s``, at least one event's worth.
     """
 
     in_flight_min: int = 1
@@ -42,11 +42,11 @@ class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
 class CoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Policy and limits of one run.
 
-    ``held_bytes_max``: payload bytes in memory; ``positions_max``: events received and not settled. At either limit
-    `Core.has_room` is False and the rim stops reading: the backlog waits in the log. ``buries_max``: dead-letter
-    appends under way; the rest wait in line. ``bury_retry_s``: wait before one that failed is tried again.
-    ``fetches_max``: payloads read again beside what is being sent (0: each within the slot of its attempt);
-    ``fetch_retry_s``: wait before one that could not be read is tried again.
+    ``held_bytes_max``: payload bytes in memory, a quarter more with what is read again; ``positions_max``: events
+    received and not settled. At either limit `Core.has_room` is False and the rim stops reading: the backlog waits in
+    the log. ``buries_max``: dead-letter appends under way; the rest wait in line. ``bury_retry_s``: wait before one
+    that failed is tried again. ``fetches_max``: payloads read again beside what is being sent (0: each within the slot
+    of its attempt); ``fetch_retry_s``: wait before one that could not be read is tried again.
     """
 
     retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
