@@ -93,8 +93,8 @@ async def wait_for(node: Node, made: StampedRun) -> str:
     from rich.console import Console  # noqa: PLC0415 - slow to import
     from rich.progress import Progress  # noqa: PLC0415 - the same
 
-    run = made.run
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    run, console = made.run, Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"{run.kind} {run.id}", total=None)
         while True:
             reached = await node.runs.progress(run)
