@@ -181,7 +181,9 @@ class LogTable:
 
     async def _topic_end(self) -> int:
         """Where the topic ends now; it is made if it is missing, and refused if it would lose rows."""
-        made = not await self._admin.describe([self.topic]) and await self._admin.create(self.topic, 1, TOPIC_CONFIG)
+        is_new = not await self._admin.describe([self.topic])
+        if is_new:  # also where creating it says that it exists: another process was quicker, or our answer was lost
+            await self._admin.create(self.topic, 1, TOPIC_CONFIG)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         while True:
@@ -197,7 +199,7 @@ class LogTable:
                     )
                 return (await self._admin.offsets([(self.topic, 0)], "latest"))[self.topic, 0]
             except TopicNotFound:  # some brokers hear of a new topic later than others
-                if not made or loop.time() > deadline:
+                if not is_new or loop.time() > deadline:
                     raise
                 await asyncio.sleep(0.05)
 
