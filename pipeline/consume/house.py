@@ -26,6 +26,8 @@ from pipeline.kafka.membership import Listener, Membership, MembershipSettings
 from pipeline.kafka.table import LogTable, Tables
 from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
+from pipeline.push.clock import SYSTEM_CLOCK
+from pipeline.push.counting import CountingHooks, RunCounts, bounded
 from pipeline.push.delivers import Delivers
 from pipeline.push.history import offsets_and_producer, recorded
 from pipeline.push.parts import BridgeSettings, WorkerParts
@@ -72,8 +74,7 @@ class House:
                 await self._declare(handler)
             rows = OwnRows(self._table("subscriptions"), handlers)
             self._undo.callback(rows.watch(partial(_tell_stopped, rows, on_stop)))
-            self.worker = self._worker(rows, caller_of)
-            await self.worker.start()
+            await self._begin(rows, caller_of)
         except BaseException:
             await self.stop()
             raise
@@ -94,7 +95,7 @@ class House:
         await self._producer.start()
         undo.push_async_callback(self._producer.stop)
         undo.push_async_callback(self._tables.stop)
-        for name in ("subscriptions", "runs", "parked"):
+        for name in ("subscriptions", "runs", "parked", "tallies"):
             await self._table(name).start()
         await self._view.start()
         undo.push_async_callback(self._view.stop)
@@ -125,7 +126,20 @@ class House:
             else:
                 return
 
-    def _worker(self, rows: OwnRows, caller_of: CallerOf) -> Worker:
+    async def _begin(self, rows: OwnRows, caller_of: CallerOf) -> None:
+        counts = RunCounts(
+            self._table("tallies"),
+            self._table("runs"),
+            self._settings.instance,
+            SYSTEM_CLOCK,
+            self._hooks.on_consumer_error,
+        )
+        self.worker = self._worker(rows, caller_of, CountingHooks(self._hooks, counts))
+        await self.worker.start()
+        counts.start(partial(bounded, self.worker.keepers))
+        self._undo.push_async_callback(counts.stop)
+
+    def _worker(self, rows: OwnRows, caller_of: CallerOf, hooks: Hooks) -> Worker:
         parts = WorkerParts(
             kafka=self._kafka,
             view=self._view,
@@ -139,7 +153,7 @@ class House:
             parked=self._table("parked"),
             keyring=self._keyring,
             guard=self._guard,
-            hooks=self._hooks,
+            hooks=hooks,
             defaults=self.defaults,
         )
 

@@ -14,6 +14,7 @@ from pipeline.errors import PipelineError, VersionConflict
 from pipeline.faces import Partition, Table
 from pipeline.hooks import Hooks, Meter
 from pipeline.push.clock import Clock
+from pipeline.push.runkeeper import RunKeeper
 from pipeline.runs.tallies import Tally, read_tally, tally_name
 
 EVERY_S = 1.0
@@ -139,6 +140,12 @@ class CountingHooks(Hooks):
         self._inner.on_buried(run, reason)
         if is_bounded(run):
             self._counts.of(run).dead_lettered += 1
+
+
+def bounded(keepers: Mapping[str, RunKeeper]) -> dict[str, dict[Partition, int]]:
+    """What the replays and redrives among a worker's ``keepers`` have committed, by group."""
+    runs = {group: one.keeper.last for group, one in keepers.items() if one.reading.run is not None}
+    return {group: {place: pointer.offset for place, pointer in last.items()} for group, last in runs.items()}
 
 
 def is_bounded(group: str) -> bool:

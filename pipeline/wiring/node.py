@@ -9,13 +9,12 @@ from functools import partial
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.faces import Partition
 from pipeline.gateway.app import build_app
 from pipeline.gateway.parts import GatewayParts
 from pipeline.pull import CursorKeeper, KeeperSettings
 from pipeline.push import lookout
 from pipeline.push.clock import SYSTEM_CLOCK
-from pipeline.push.counting import CountingHooks, RunCounts
+from pipeline.push.counting import CountingHooks, RunCounts, bounded
 from pipeline.push.history import recorded
 from pipeline.push.lookout import Lookout
 from pipeline.push.senders import make_sender
@@ -53,7 +52,7 @@ class Node(Services):
         worker = self.worker = Worker(parts, settings, sender_of=make)
         await worker.start()
         self._watch(worker)
-        counts.start(partial(_bounded, worker))
+        counts.start(partial(bounded, worker.keepers))
         self._undo.push_async_callback(counts.stop)
         sweeper = Sweeper(self.table(PARKED), self.table(SUBSCRIPTIONS), self.table(RUNS), self.hooks.on_consumer_error)
         sweeper.start()
@@ -116,12 +115,6 @@ class Node(Services):
         return CursorKeeper(
             self.cursors, KeeperSettings(), jitter=lambda: secrets.randbelow(1000) / 1000, hooks=self.hooks
         )
-
-
-def _bounded(worker: Worker) -> dict[str, dict[Partition, int]]:
-    """What the worker's replays and redrives have committed, by group."""
-    runs = {group: one.keeper.last for group, one in worker.keepers.items() if one.reading.run is not None}
-    return {group: {place: pointer.offset for place, pointer in last.items()} for group, last in runs.items()}
 
 
 @contextlib.asynccontextmanager

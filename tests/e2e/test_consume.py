@@ -155,6 +155,12 @@ async def test_operators_pause_redrive_and_reset_a_service_as_they_do_a_bridge(m
         begun = await node.redrives.create(await node.redrives.plan("orders"))
         await until(handled(10), 20, "2 redriven")
         assert {run_id for run_id, _ in runs[8:]} == {begun.run.id}
+
+        async def counted() -> bool:
+            progress = await node.runs.progress(node.runs.get("orders", "redrive", begun.run.id).run)
+            return (progress.done, progress.delivered, progress.skipped) == (2, 2, 0)
+
+        await until(counted, 10, "the redrive tells what it delivered")
         await node.subscriptions.pause("orders")
         made.append(topic_name, 5, keys=5, first=2)
         await node.subscriptions.resume("orders")
