@@ -40,13 +40,13 @@ class Burials:
             return
         at = (letter.origin.topic, letter.origin.partition), letter.origin.offset
         tried = [one for one in (live, *filter(_buries, own)) if self._may_have_buried(one, at)]
-        owing = [one for one in tried if one.owes(at)]
-        if len(owing) > 1:
-            for ledger in owing:
-                ledger.settled.add(at)
-                ledger.ever.add(at)
-        elif owing or live in tried or not tried:
-            (owing or [live])[0].buried(record)
+        if len(tried) > 1:
+            for ledger in tried:
+                if ledger.owes(at):
+                    ledger.settled.add(at)
+                    ledger.ever.add(at)
+        else:
+            (tried or [live])[0].buried(record)
 
     def _may_have_buried(self, ledger: Ledger, at: At) -> bool:
         (topic, partition), offset = at
