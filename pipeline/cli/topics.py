@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,20 +59,32 @@ PartitionIncrease = Annotated[
 RetentionCut = Annotated[bool, typer.Option("--allow-retention-cut", help="Let older events become deletable.")]
 
 
+@dataclasses.dataclass(frozen=True)
+class Widened:
+    """Changes that are made only when asked for by name."""
+
+    partition_increase: PartitionIncrease = False
+    retention_cut: RetentionCut = False
+
+    def allowed(self) -> Allowed:
+        from pipeline.topics.plan import Allowed  # noqa: PLC0415 - keeps --help quick
+
+        return Allowed(partition_increase=self.partition_increase, retention_cut=self.retention_cut)
+
+
 @topics.command("plan")
 @grouped
 def plan_topics(
     where: Where,
+    widened: Widened,
     as_json: AsJson = False,
-    partition_increase: PartitionIncrease = False,
-    retention_cut: RetentionCut = False,
 ) -> None:
     """What `apply` would do. Exit status 0: nothing, 2: changes, 3: some are refused."""
 
     async def work(node: Node) -> Plan:
         from pipeline.cli import declared  # noqa: PLC0415 - keeps --help quick
 
-        return await declared.plan_topics(node, _allowed(partition_increase, retention_cut))
+        return await declared.plan_topics(node, widened.allowed())
 
     made = with_node(where, work)
     _show(made, as_json)
@@ -82,9 +95,8 @@ def plan_topics(
 @grouped
 def apply_topics(
     where: Where,
+    widened: Widened,
     as_json: AsJson = False,
-    partition_increase: PartitionIncrease = False,
-    retention_cut: RetentionCut = False,
 ) -> None:
     """Create what is missing and make the safe changes.
 
@@ -94,17 +106,11 @@ def apply_topics(
     async def work(node: Node) -> Plan:
         from pipeline.cli import declared  # noqa: PLC0415 - keeps --help quick
 
-        return await declared.apply_topics(node, _allowed(partition_increase, retention_cut), who=who())
+        return await declared.apply_topics(node, widened.allowed(), who=who())
 
     made = with_node(where, work)
     _show(made, as_json)
     raise typer.Exit(REFUSED if made.refused else 0)
-
-
-def _allowed(partition_increase: bool, retention_cut: bool) -> Allowed:
-    from pipeline.topics.plan import Allowed  # noqa: PLC0415 - keeps --help quick
-
-    return Allowed(partition_increase=partition_increase, retention_cut=retention_cut)
 
 
 def _show(made: Plan, as_json: bool) -> None:
