@@ -24,6 +24,8 @@ allow_loopback = true
 allow_http = true
 """
 MAKE_KEY = "from pathlib import Path; from pipeline.wiring import ensure_key_file as e; e(Path('.pipeline/secret.key'))"
+# How the bridge's log names a fault of its own.
+FAULT = "internal: "
 POLL_S = 0.1
 STARTED_S = 60.0
 
@@ -66,7 +68,9 @@ class House:
 
     @contextlib.contextmanager
     def bridge(self, core: int = BRIDGE_CORE) -> Iterator[Child]:
-        """The bridge, by default on a core of its own, until the block ends."""
+        """The bridge, by default on a core of its own, until the block ends. Raises RuntimeError with its last words
+        when something fails in the block, and when a run stopped for a fault of ours: figures of that say nothing.
+        """
         words = [sys.executable, "-m", "pipeline", "bridge", "--dir", str(self.directory)]
         log = self.directory / "bridge.log"
         with on_core(core):
@@ -77,6 +81,8 @@ class House:
             raise RuntimeError(f"{error}: {log.read_text()[-3000:]}") from None
         finally:
             child.stop()
+        if FAULT in (said := log.read_text()):
+            raise RuntimeError(f"a run stopped: {said[-3000:]}")
 
 
 def declared(name: str, topic: str, url: str, **fields: Any) -> dict[str, Any]:
