@@ -42,6 +42,9 @@ class Group:
         return True
 
     def given_up(self, name: str, places: list[Place]) -> None:
+        """In troubled times its last commit may have been lost, however much later the next owner begins."""
+        if self._world.now < self._world.trouble_until and name in self.members:
+            self._expelled(self.members[name].process, places)
         for place in places:
             if self.owner.get(place) == name:
                 del self.owner[place]
