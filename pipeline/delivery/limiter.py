@@ -29,8 +29,9 @@ _SUSPECTS_SHARE = 8
 # The cap is cut at most this often: what is under way answers to what it was before.
 _CUT_EVERY_S = 1.0
 # Signs of strain within `_CUT_EVERY_S` that mean it, if there are twice as many as successes: half the keys of an
-# endpoint may fail for reasons of their own.
-_STRAINS_MIN = 8
+# endpoint may fail for reasons of their own. Where half of them do, chance alone shows twice as many failures as
+# successes after eight failures in a quarter of all seconds; after so many, in one of fifty.
+_STRAINS_MIN = 32
 _STRAINS_PER_SUCCESS = 2
 
 

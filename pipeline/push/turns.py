@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from math import inf
 
 # A timer that stands so much too late is early enough.
 LATE_S = 0.005
@@ -18,7 +19,8 @@ class Turns:
     def __init__(self, work: Callable[[], None], on_failure: Callable[[BaseException], None]) -> None:
         self._work, self._on_failure = work, on_failure
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._wakes_at = inf
         self._tasks: set[asyncio.Task[None]] = set()
         self.is_due = False
 
@@ -31,10 +33,13 @@ class Turns:
     def wake_at(self, due: float, now: float) -> None:
         """Wake up at ``due`` (monotonic seconds); a timer that stands early enough is left alone."""
         if self._timer is not None:
-            if self._timer.when() <= due + LATE_S:
+            # The handle is not asked: uvloop gives one without `when` for less than half a millisecond, which is what
+            # a loop that was kept from running between two looks at its clock finds here.
+            if self._wakes_at <= due + LATE_S:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._loop.time() + max(due - now, SOONEST_S), self._time_is_up)
+        self._wakes_at = max(due, now + SOONEST_S)
+        self._timer = self._loop.call_later(self._wakes_at - now, self._time_is_up)
 
     def spawn(self, work: Coroutine[object, None, None]) -> None:
         """Let ``work`` run beside, and wake up when it has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from random import Random
 
 import pytest
 
@@ -234,14 +235,14 @@ def test_the_cap_never_falls_below_its_floor() -> None:
 
 def test_few_signs_of_strain_mean_nothing() -> None:
     limits = limiter(in_flight_max=8)
-    for _ in range(7):
+    for _ in range(31):
         limits.strained(0.0)
     assert limits.free(0.0) == 8
 
 
 def test_many_without_successes_halve_the_cap() -> None:
     limits = limiter(in_flight_max=8)
-    for _ in range(8):
+    for _ in range(32):
         limits.strained(0.0)
     assert limits.free(0.0) == 4
 
@@ -249,10 +250,24 @@ def test_many_without_successes_halve_the_cap() -> None:
 def test_many_among_successes_mean_nothing() -> None:
     limits = limiter(in_flight_max=1_000)
     limits.strained(0.0)
-    for _ in range(10):
+    for _ in range(40):
         limits.succeeded(0.1)
         limits.strained(0.5)
     assert limits.free(0.5) == 1_000
+
+
+def test_half_the_keys_failing_is_hardly_ever_taken_for_strain() -> None:
+    chance, seconds = Random(7), 1_000
+    cut = 0
+    for _ in range(seconds):
+        limits = limiter(in_flight_max=1_000)
+        for _ in range(500):
+            if chance.random() < 0.5:
+                limits.succeeded(0.1)
+            else:
+                limits.strained(0.0)
+        cut += limits.free(0.0) < 1_000
+    assert cut <= seconds * 0.03
 
 
 def test_what_strained_long_ago_counts_no_more() -> None:

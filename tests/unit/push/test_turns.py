@@ -83,3 +83,25 @@ async def test_a_fault_in_the_work_or_beside_it_is_told() -> None:
     await eventually(lambda: bench.worked == 2)
     assert [str(failure) for failure in bench.failures] == ["in it", "beside it"]
     assert [str(one) for one in told] == ["in it"], "with its traceback, for the log"
+
+
+class Late(asyncio.SelectorEventLoop):
+    """Answers as uvloop does when what was asked for is there at once: with a handle that does not know its time."""
+
+    def call_later(self, delay, callback, *args, context=None):  # type: ignore[no-untyped-def,override]  # as it is
+        return self.call_soon(callback, *args, context=context)
+
+    def call_at(self, when, callback, *args, context=None):  # type: ignore[no-untyped-def,override]  # as it is
+        return self.call_soon(callback, *args, context=context)
+
+
+def test_a_timer_that_does_not_know_its_time_is_no_fault() -> None:
+    async def woken_twice() -> None:
+        bench = Bench()
+        bench.turns.wake_at(5.0, 5.0)
+        bench.turns.wake_at(4.0, 4.0)
+        await bench.pass_turns()
+        assert (bench.worked, bench.failures) == (1, [])
+
+    with asyncio.Runner(loop_factory=Late) as runner:
+        runner.run(woken_twice())
