@@ -32,7 +32,7 @@ Since = Annotated[
 ]
 Ids = Annotated[
     list[str] | None,
-    typer.Option("--id", metavar="ID", help="Only this dead letter, or its event's id; may be repeated."),
+    typer.Option("--id", metavar="ID", help="Only this dead letter, or its event's id or webhook id; may be repeated."),
 ]
 
 

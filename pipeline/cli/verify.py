@@ -10,7 +10,7 @@ import typer
 from pipeline.cli.options import READABLE, AsJson, grouped
 from pipeline.cli.show import safe, show_rows
 
-COLUMNS = ("history", "events", "lost", "out of order", "duplicates", "again", "early", "recovery s")
+COLUMNS = ("history", "events", "lost", "out of order", "duplicates", "again", "early", "commits", "recovery s")
 
 
 def register(program: typer.Typer) -> None:
