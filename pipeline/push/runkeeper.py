@@ -56,7 +56,8 @@ class RunKeeper:
 
     async def take(self, places: Iterable[Place]) -> list[Place]:
         """Begin those of ``places`` that are not begun, from their pointers; returns those whose pointer is missing.
-        Raises `TopicRecreated` where the topic is not the one this run has read before.
+        Raises `TopicRecreated` where the topic is not the one this run has read before, `PositionBeyondEnd` where the log
+        does not reach any more to what was delivered from it: other events will come to lie there.
         """
         wanted = [place for place in places if place not in self.places and self.reading.reads(place)]
         if not wanted or self.is_leaving:
@@ -69,6 +70,8 @@ class RunKeeper:
             self.topic_ids.setdefault(topic, state.topic_id)
         await self._widen_dead_letters(1 + max(number for _, number in wanted))
         loaded = await self.keeper.load(wanted, counts, int(self._parts.clock.wall() * 1000), may_claim=self._may_claim)
+        delivered = {at: one.finished.ranges[-1][1] for at, one in loaded.pointers.items() if one.finished}
+        check_reach(await self._parts.admin.offsets(sorted(delivered), "latest"), delivered)
         for place, pointer in loaded.pointers.items():
             if self._still_owned(place):
                 self._committer.begun(place, self._parts.clock.monotonic())

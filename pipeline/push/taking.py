@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from pipeline.errors import BrokerUnavailable, LogError, PipelineError
+from pipeline.errors import BrokerUnavailable, LogError, PipelineError, PositionBeyondEnd
 from pipeline.push.delivers import Delivers
 from pipeline.push.dispatch import Dispatcher
 from pipeline.push.owner import Owner
@@ -81,10 +81,10 @@ class Taking:
             if keeper is None:
                 keeper = self._keepers[reading.group] = await self._keeper_of(reading)
             missing = await keeper.take(owned)
-        except LogError:
-            raise
         except PipelineError as error:
-            # This one cannot run (a topic is gone, a secret does not open): an operator decides; the others go on.
+            if isinstance(error, LogError) and not isinstance(error, PositionBeyondEnd):
+                raise
+            # This one cannot run (a topic is gone, its log lost what was delivered, a secret does not open): an operator decides; the others go on.
             self._on_stop(reading, "blocked", f"{error.code}: {error}")
             return
         self._on_taken(keeper, missing)

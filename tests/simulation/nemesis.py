@@ -152,7 +152,8 @@ class Nemesis:
         partition = self._town.some_partition()
         part = self._town.broker.part((TOPIC, partition))
         if self._town.is_open(partition):
-            to = self._chance.randint(part.start, part.end)
+            # A log ends behind a record, or where it starts: what is compacted has been replicated before.
+            to = self._chance.choice([part.start, *(record.offset + 1 for record in part.records)])
             self._say(f"the log of {TOPIC}/{partition} ends at {to}, no more at {part.end}")
             self._town.operators.eras.truncate((TOPIC, partition), to)
             self._town.closed.add(partition)

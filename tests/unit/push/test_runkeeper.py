@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.delivery.ackmap import AckMap
 from pipeline.delivery.pointer import Pointer
 from pipeline.errors import BrokerUnavailable, PositionBeyondEnd
 from pipeline.push.identity import TopicRecreated
@@ -146,6 +147,20 @@ async def test_losing_commits_nothing() -> None:
     keeper.lose([T0])
     await keeper.let_go([T0], 0.0)
     assert (bench.at(), keeper.places) == (0, {T1})
+
+
+async def test_a_log_that_lost_what_was_delivered_is_not_begun() -> None:
+    """An unclean election: the events that will lie at those offsets are others."""
+    bench = Bench()
+    bench.append(b"0", b"1")
+    before = Pointer(epoch=1, owner="w0", offset=1, finished=AckMap([(2, 3)]))
+    await bench.offsets.commit(GROUP, {T0: (1, before.metadata()), T1: (0, None)})
+    keeper = bench.keeper()
+    with pytest.raises(PositionBeyondEnd, match="t/0: the log ends at 2 now, and 3 is to be reached or was"):
+        await keeper.take([T0, T1])
+    assert keeper.places == set()
+    bench.append(b"2")
+    assert await keeper.take([T0, T1]) == []
 
 
 async def test_a_cursor_moved_by_a_tool_is_followed_and_told() -> None:
