@@ -22,10 +22,10 @@ def check_identity(found: Mapping[str, TopicFacts], topic_ids: Mapping[str, str]
 
 
 def check_reach(ends: Mapping[Partition, int], untils: Mapping[Partition, int]) -> None:
-    """Raises `PositionBeyondEnd` when one of the logs, which end at ``ends`` now, ends before ``untils``, where it is to
-    be read to or was read before: it did reach so far, and what it lost will never come.
+    """Raises `PositionBeyondEnd` when one of the logs, which end at ``ends`` now, ends before ``untils``: so far it is
+    to be read, or was delivered. It did reach so far, and what it lost will never come.
     """
     for (topic, partition), until in untils.items():
         end = ends.get((topic, partition), until)
         if end < until:
-            raise PositionBeyondEnd(f"{topic}/{partition}: the log ends at {end} now, and {until} is to be reached or was")
+            raise PositionBeyondEnd(f"{topic}/{partition}: the log ends at {end} now, it did reach to {until}")

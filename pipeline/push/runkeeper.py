@@ -56,8 +56,8 @@ class RunKeeper:
 
     async def take(self, places: Iterable[Place]) -> list[Place]:
         """Begin those of ``places`` that are not begun, from their pointers; returns those whose pointer is missing.
-        Raises `TopicRecreated` where the topic is not the one this run has read before, `PositionBeyondEnd` where the log
-        does not reach any more to what was delivered from it: other events will come to lie there.
+        Raises `TopicRecreated` where the topic is not the one this run has read before, `PositionBeyondEnd` where the
+        log does not reach any more to what was delivered from it: other events will come to lie there.
         """
         wanted = [place for place in places if place not in self.places and self.reading.reads(place)]
         if not wanted or self.is_leaving:

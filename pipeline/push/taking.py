@@ -84,7 +84,8 @@ class Taking:
         except PipelineError as error:
             if isinstance(error, LogError) and not isinstance(error, PositionBeyondEnd):
                 raise
-            # This one cannot run (a topic is gone, its log lost what was delivered, a secret does not open): an operator decides; the others go on.
+            # This one cannot run (a topic is gone, its log lost what was delivered, a secret does not open): an
+            # operator decides; the others go on.
             self._on_stop(reading, "blocked", f"{error.code}: {error}")
             return
         self._on_taken(keeper, missing)

@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.kafka, pytest.mark.e2e]
 
 EVENTS, KEYS, PARTITIONS, IN_FLIGHT, TIMES = 3000, 60, 3, 16, 3
 DELAY_S, FROZEN_S, TIMEOUT_S = 0.004, 2.5, 1.0
-# A kill: what was answered and not yet heard. Frozen, as much again waits in the kernel's queues by the time it wakes:
-# attempts that timed out, the second ones of their lanes, and the breaker's probes.
-AGAIN_MAX = {signal.SIGKILL: IN_FLIGHT, signal.SIGSTOP: IN_FLIGHT * 3}
+# A kill: what was answered and not yet heard. Frozen, requests wait in the kernel's queues by the time it wakes: of all
+# that may be under way, four times as many hanging ones beside those in flight, and the breaker's probes.
+AGAIN_MAX = {signal.SIGKILL: IN_FLIGHT, signal.SIGSTOP: IN_FLIGHT * 5 + IN_FLIGHT}
 
 
 class Endpoint:
