@@ -66,9 +66,12 @@ class Committer:
         newer = [place for place, (finding, _) in findings.items() if finding is Finding.NEWER]
         stale = [place for place, (finding, _) in findings.items() if finding is Finding.STALE]
         missing = [place for place, (finding, _) in findings.items() if finding is Finding.MISSING]
+        gone: list[Place] = []
         if missing:
             found = await self._parts.admin.describe({topic for topic, _ in missing})
             check_identity(found, self._topic_ids)
+            # With their topics; one made again before the commit arrives would believe it.
+            gone = [place for place in missing if place[0] not in found]
             missing = [place for place in missing if place[0] in found]
         if not self._may_act(self._parts.clock.monotonic()):
             return Settled({}, newer, [])
@@ -78,7 +81,8 @@ class Committer:
         # As long again to encode them.
         cost_s = 2 * (self._parts.clock.monotonic() - began_at)
         self._rest_until = now + min(cost_s / MAP_SHARE, REST_S_MAX) if cost_s > MAP_COST_S else 0.0
-        changed = {place: pointer for place, pointer in changed.items() if place not in moved and place not in newer}
+        left = {*moved, *newer, *gone}
+        changed = {place: pointer for place, pointer in changed.items() if place not in left}
         if changed:
             await self.keeper.commit(changed)
             self._committed_at.update(dict.fromkeys(changed, now))

@@ -64,6 +64,9 @@ class RunKeeper:
             return []
         counts = {}
         for topic in {topic for topic, _ in wanted}:
+            if topic in self.topic_ids:
+                # Taken away or moved by a tool, and wanted again: maybe because it was made again just now.
+                self._parts.catalog.forget(topic)
             state = await self._parts.catalog.get(topic)
             check_identity({topic: state}, self.topic_ids)
             counts[topic] = state.partitions
