@@ -27,7 +27,7 @@ class Books:
 
     def __init__(self, broker: Broker, owner: Mapping[Place, str]) -> None:
         self._broker, self._world, self._owner = broker, broker.world, owner
-        broker.on_commit, broker.on_append = self.committed, self.appended
+        broker.on_commit, broker.on_append, broker.on_heard = self.committed, self.appended, self.heard
         self.operators = Operators(broker, on_arrival=self.arrived, on_known=self.known, ledgers=lambda: self.ledgers)
         self.runs = SideRuns(broker, self.operators)
         self._burials = Burials(broker, self.runs, self.operators.eras)
@@ -87,6 +87,11 @@ class Books:
             if topic == dead_letter_topic_of(live.group):
                 self._world.note("dead letters", f"of {live.group}: {record.key!r} {record.value!r}")
                 self._burials.tell(live, record)
+
+    def heard(self, record: Record) -> None:
+        for live in self.operators.ledgers.values():
+            if record.topic == dead_letter_topic_of(live.group):
+                self._burials.heard(live, record)
 
     def _audited(self, line: dict[str, Any]) -> None:
         self._world.note("audit", " ".join(f"{name}={fact}" for name, fact in line.items() if name != "at"))

@@ -19,7 +19,9 @@ TOPIC = "t"
 
 
 class Broker:
-    """What outlives every worker. ``on_commit`` and ``on_append`` are told when the broker has done it."""
+    """What outlives every worker. ``on_commit`` and ``on_append`` are told when the broker has done it, ``on_heard``
+    when whoever waits for an append was answered.
+    """
 
     def __init__(self, world: World) -> None:
         self.world, self.log = world, MemoryLog()
@@ -27,6 +29,7 @@ class Broker:
         self.subscriptions, self.runs, self.parked = FakeTable(), FakeTable(), FakeTable()
         self.on_commit: Callable[[str, str, Place, Committed | None, Committed], None] = lambda *_: None
         self.on_append: Callable[[str, Record], None] = lambda *_: None
+        self.on_heard: Callable[[Record], None] = lambda _: None
         # Every event as it was published, by its value (no two have the same), and the id it has everywhere.
         self.published: dict[bytes | None, tuple[Record, str]] = {}
 

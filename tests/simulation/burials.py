@@ -30,16 +30,14 @@ class Burials:
 
     def tell(self, live: Ledger, record: Record) -> None:
         letter = unwrap(record)
-        own = [one for one in self._runs.ledgers.values() if one.run.subscription == live.group.removeprefix("app.")]
         if letter.redrives:
-            for redrive in own:
-                if isinstance(redrive, RedriveLedger) and not redrive.is_over:
-                    redrive.letter_settled(letter.record)
+            for redrive in self._redrives(live):
+                redrive.letter_settled(letter.record)
             return
         if self._eras.is_lost(record.value):
             return
         at = (letter.origin.topic, letter.origin.partition), letter.origin.offset
-        tried = [one for one in (live, *filter(_buries, own)) if self._may_have_buried(one, at)]
+        tried = [one for one in (live, *filter(_buries, self._own(live))) if self._may_have_buried(one, at)]
         if len(tried) > 1:
             for ledger in tried:
                 if ledger.owes(at):
@@ -47,6 +45,19 @@ class Burials:
                     ledger.ever.add(at)
         else:
             (tried or [live])[0].buried(record)
+
+    def heard(self, live: Ledger, record: Record) -> None:
+        """Whoever appended it knows that it is there."""
+        letter = unwrap(record)
+        if letter.redrives:
+            for redrive in self._redrives(live):
+                redrive.burial_known(letter.record)
+
+    def _own(self, live: Ledger) -> list[SideLedger]:
+        return [one for one in self._runs.ledgers.values() if one.run.subscription == live.group.removeprefix("app.")]
+
+    def _redrives(self, live: Ledger) -> list[RedriveLedger]:
+        return [one for one in self._own(live) if isinstance(one, RedriveLedger) and not one.is_over]
 
     def _may_have_buried(self, ledger: Ledger, at: At) -> bool:
         (topic, partition), offset = at

@@ -8,7 +8,7 @@ from pipeline.errors import TopicNotFound
 from pipeline.kafka.admin import TopicState
 from pipeline.kafka.offsets import Committed
 from pipeline.kafka.table import Row
-from pipeline.record import Headers, Position
+from pipeline.record import Headers, Position, Record
 from tests.fakes.log import MemoryPartition
 from tests.fakes.table import FakeTable
 from tests.simulation.broker import Broker, Place, drive
@@ -64,6 +64,7 @@ class SimProducer:
         position: Position = await self._process.ask(
             f"append to {topic}", lambda: self._broker.append(topic, value, key, headers, partition or 0)
         )
+        self._broker.on_heard(Record(*position, 0, key, value, headers))
         return position
 
     def append_soon(

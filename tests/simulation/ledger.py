@@ -7,6 +7,7 @@ happened that explains them; P6 what retention took is told, exactly.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from pipeline.deadletter import unwrap
 from pipeline.delivery.ackmap import AckMap
@@ -115,15 +116,21 @@ class Ledger:
         self.ever.add(at)
 
     def _check_order(self, at: At, record: Record, what: str) -> None:
+        if (earlier := self._waits_for(at, record)) is not None:
+            raise Violation(f"P3 {self.group}: {what} {at} while {earlier} of its key is not settled")
+
+    def _waits_for(self, at: At, record: Record) -> int | None:
+        """The first that must be settled before its turn comes; None: it is its turn."""
         if self.ordering == "none" or (self.ordering == "key" and record.key is None):
-            return
+            return None
         place, offset = at
         for earlier, other in self.records[place].items():
             if earlier >= offset:
                 break
             same = self.ordering == "partition" or other.key == record.key
             if same and (place, earlier) not in self.ever and (place, earlier) not in self.excused:
-                raise Violation(f"P3 {self.group}: {what} {at} while {earlier} of its key is not settled")
+                return earlier
+        return None
 
     # -- pointers ----------------------------------------------------------------------------------------------------
 
@@ -161,15 +168,12 @@ class Ledger:
         wanted = self.resets.get(place)
         if wanted is not None and pointer.offset == wanted and not pointer.finished:
             self._rewound(place, wanted)
-        known = None if before is None else read_pointer(before.offset, before.metadata)
-        base = 0 if before is None else before.offset
-        finished = NOTHING if known is None else known.finished
-        again = {at for at in self.taken if at[0] == place and at[1] >= base and at[1] not in finished}
+        again = uncommitted(self.taken, place, before)
         fresh = again - self.exposed - self.unknown - self.hung
         if fresh and place not in self.dirty and self.world.now > self.world.trouble_until:
             raise Violation(f"P4 {self.group}: {who} took over {place}, and {sorted(fresh)} were not committed")
         self.exposed |= again
-        self.told = {at for at in self.told if at[0] != place or at[1] < base or at[1] in finished}
+        self.told -= uncommitted(self.told, place, before)
         self.dirty.discard(place)
 
     def _rewound(self, place: Place, to: int) -> None:
@@ -221,3 +225,11 @@ class Ledger:
             if pointer is None or pointer.offset != end or pointer.finished or pointer.attempts:
                 out.append(f"{place}: {committed}, end {end}")
         return out
+
+
+def uncommitted(ats: Iterable[At], place: Place, before: Committed | None) -> set[At]:
+    """Those of ``ats`` at ``place`` that the pointer ``before`` does not tell of: a new owner does them again."""
+    known = None if before is None else read_pointer(before.offset, before.metadata)
+    base = 0 if before is None else before.offset
+    finished = NOTHING if known is None else known.finished
+    return {at for at in ats if at[0] == place and at[1] >= base and at[1] not in finished}

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pipeline.deadletter import unwrap
-from pipeline.record import Position, Record
+from pipeline.delivery.pointer import Pointer
+from pipeline.kafka.offsets import Committed
+from pipeline.record import Record
 from pipeline.runs import places_of
 from pipeline.subscription import StoredRun
-from tests.simulation.broker import Broker
-from tests.simulation.ledger import DRAIN_S_MIN, At, Ledger
+from tests.simulation.broker import Broker, Place
+from tests.simulation.ledger import DRAIN_S_MIN, At, Ledger, uncommitted
 from tests.simulation.world import Violation
 
 
@@ -70,25 +71,33 @@ class RedriveLedger(SideLedger):
     """``records`` are dead letters; what arrives are the events they are of.
 
     An event may have several letters, and which of them it was sent for nobody sees: it is taken to be the first that
-    nothing was sent for, and what settles one is believed to settle the others.
+    nothing was sent for, or, before the turn of that one, one that is done again; what settles one is believed to
+    settle the others. Which event a letter is of its value tells: of a topic that was made again the offsets do not.
+
+    ``_unheard``: buried, and the worker has not heard of it; ``_open``: done when an owner was lost that had not
+    committed it.
     """
 
     def __init__(self, broker: Broker, group: str, ordering: str, run: StoredRun, records: Iterable[Record]) -> None:
         super().__init__(broker, group, ordering, run, records)
         self._used: set[At] = set()
-        self._letters: dict[Position, list[At]] = defaultdict(list)
+        self._unheard: set[At] = set()
+        self._open: set[At] = set()
+        self._letters: dict[bytes | None, list[At]] = defaultdict(list)
         for place, letters in self.records.items():
             for offset, letter in letters.items():
-                self._letters[unwrap(letter).origin].append((place, offset))
+                self._letters[letter.value].append((place, offset))
 
     def place_of(self, record: Record) -> At:
-        found = self._letters.get(record.position, [])
+        found = self._letters.get(record.value, [])
         again = [at for at in found if at in self.exposed or at in self.unknown]
         waiting = [at for at in found if at not in self._used]
+        if waiting and self._waits_for(waiting[0], record) is not None:
+            waiting = [*again, *(at for at in found if at in self._unheard or at in self._open), *waiting]
         return next(iter([*waiting, *again, *found]), ((record.topic, record.partition), record.offset))
 
     def known(self, record: Record, elapsed_s: float) -> None:
-        letters = self._letters.get(record.position, ())
+        letters = self._letters.get(record.value, ())
         self.unknown.difference_update(letters)
         if elapsed_s > DRAIN_S_MIN:
             self.hung.update(letters)
@@ -98,9 +107,18 @@ class RedriveLedger(SideLedger):
         at = self.place_of(origin)
         self._check_order(at, self.records[at[0]][at[1]], "buried")
         self.buried_count += 1
+        self._unheard.add(at)
         self._settle(at)
+
+    def burial_known(self, origin: Record) -> None:
+        """The worker heard that its new letter lies there."""
+        self._unheard.difference_update(self._letters.get(origin.value, ()))
+
+    def _claimed(self, who: str, place: Place, before: Committed | None, pointer: Pointer) -> None:
+        super()._claimed(who, place, before, pointer)
+        self._open |= uncommitted(self._used, place, before)
 
     def _settle(self, at: At) -> None:
         self._used.add(at)
-        for one in self._letters[unwrap(self.records[at[0]][at[1]]).origin]:
+        for one in self._letters[self.records[at[0]][at[1]].value]:
             super()._settle(one)
