@@ -16,36 +16,42 @@ from tests.simulation.world import Process
 
 
 class SimOffsets:
+    """Committed offsets. One moment is left out here: a pointer names no topic id, so one that was read back before its
+    topic was deleted, and is committed when that has been made again, would be believed there.
+    """
+
     def __init__(self, process: Process, broker: Broker) -> None:
         self._process, self._broker = process, broker
         self.on_seen: Callable[[str, str, dict[Place, Committed]], None] = lambda *_: None
+        # The ids that topics had when a group's pointers were read, until that group commits: each commit reads anew.
+        self._read_of: dict[str, dict[str, str]] = {}
 
     async def read(self, group: str, partitions: Iterable[Place]) -> dict[Place, Committed]:
         places = list(partitions)
 
-        def find() -> dict[Place, Committed]:
+        def find() -> tuple[dict[Place, Committed], dict[str, str]]:
             known = self._broker.committed.get(group, {})
-            return {place: known[place] for place in places if place in known}
+            return {place: known[place] for place in places if place in known}, self._topic_ids()
 
-        found: dict[Place, Committed] = await self._process.ask(f"read offsets of {group}", find)
+        found: dict[Place, Committed]
+        found, self._read_of[group] = await self._process.ask(f"read offsets of {group}", find)
         self.on_seen(self._process.name, group, found)
         return found
 
     async def commit(self, group: str, offsets: Mapping[Place, tuple[int, str | None]]) -> None:
         wanted = dict(offsets)
-        ids = {
-            topic: self._broker.log.topics[topic].topic_id for topic, _ in wanted if topic in self._broker.log.topics
-        }
+        ids = self._read_of.pop(group, None) or self._topic_ids()
 
         def commit() -> None:
-            # A pointer names no topic id: one that arrives when its topic has just been made again would be believed.
-            # So short a moment is left out here.
             for topic in {topic for topic, _ in wanted}:
                 if self._broker.topic(topic).topic_id != ids.get(topic):
                     raise TopicNotFound(topic)
             self._broker.commit(self._process.name, group, wanted)
 
         await self._process.ask(f"commit {group}", commit)
+
+    def _topic_ids(self) -> dict[str, str]:
+        return {name: topic.topic_id for name, topic in self._broker.log.topics.items()}
 
 
 class SimProducer:
