@@ -191,6 +191,8 @@ class Intake:
         self._on_broken(place, error)
 
     def _leave(self, place: Place) -> None:
+        # Nobody else tells the core of what was left out so far: the feed begins behind it.
+        self.advance(place)
         self.alone(place, self._shared[place].leave(place, self))
 
 

@@ -255,6 +255,22 @@ async def test_who_has_no_room_reads_alone_and_joins_again_when_it_has_caught_up
     assert bench.heads() == [0, LOOK_EVERY, LOOK_EVERY + 1, LOOK_EVERY + 2]
 
 
+async def test_who_leaves_for_want_of_room_has_passed_what_the_filter_left_out() -> None:
+    """Until something is appended there its own feed has nothing to tell, and the pointer would stand."""
+    wanted = (("kind", b"made"),)
+    reading = reading_of(row_of(filters=[{"exact": {"h.kind": "made"}}]))
+    bench = Bench(reading, positions_max=LOOK_EVERY, shared=True)
+    for place in (T0, T1):
+        bench.open(place)
+    bench.intake.take(100)
+    bench.append(5, 1)
+    await bench.turn()
+    for _ in range(LOOK_EVERY):
+        bench.log.append("t", b"x", headers=wanted, partition=0)
+    await bench.turn()
+    assert (bench.intake.shared, bench.committable(T1)) == (0, 5)
+
+
 async def test_a_partition_still_gathered_is_read_although_there_was_no_room_when_it_came() -> None:
     bench = Bench(positions_max=LOOK_EVERY, shared=True)
     assert bench.dispatcher is not None
