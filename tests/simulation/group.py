@@ -42,9 +42,14 @@ class Group:
         return True
 
     def given_up(self, name: str, places: list[Place]) -> None:
-        """In troubled times its last commit may have been lost, however much later the next owner begins."""
-        if self._world.now < self._world.trouble_until and name in self.members:
-            self._expelled(self.members[name].process, places)
+        """In troubled times its last commit may have been lost, however much later the next owner begins; one whose
+        session is as good as over, and who only waits to be expelled, commits nothing (a lease is counted from sooner).
+        """
+        member = self.members.get(name)
+        if member is not None:
+            is_over = self._world.now - self.heard_at[name] >= member.settings.session_timeout_s - TICK_S
+            if is_over or self._world.now < self._world.trouble_until:
+                self._expelled(member.process, places)
         for place in places:
             if self.owner.get(place) == name:
                 del self.owner[place]
