@@ -24,6 +24,8 @@ CLAIM_S_MAX = 4.0
 # The shortest `drain_s` that workers are given.
 DRAIN_S_MIN = 0.5
 TAKEN_BACK_S_MAX = 20.0
+# A commit is on its way, and read back, for so long.
+WAY_S_MAX = 0.1
 
 
 class Ledger:
@@ -43,6 +45,8 @@ class Ledger:
         self.attempted: set[At] = set()
         self.told: set[At] = set()
         self.hung: set[At] = set()
+        self.heard_at: dict[At, float] = {}
+        self.committed_at: dict[Place, float] = {}
         self.taken: set[At] = set()
         self.exposed: set[At] = set()
         self.unknown: set[At] = set()
@@ -82,6 +86,7 @@ class Ledger:
         """The worker heard of a delivery, so long after it had begun."""
         at = (record.topic, record.partition), record.offset
         self.unknown.discard(at)
+        self.heard_at[at] = self.world.now
         if elapsed_s > DRAIN_S_MIN:
             self.hung.add(at)
 
@@ -162,6 +167,7 @@ class Ledger:
             raise Violation(f"fencing {self.group}: {who} committed {place} although it saw a newer owner's commit")
         if claims:
             self._claimed(who, place, before, pointer)
+        self.committed_at[place] = self.world.now
         self._check_commit(who, place, pointer)
 
     def _claimed(self, who: str, place: Place, before: Committed | None, pointer: Pointer) -> None:
@@ -169,12 +175,19 @@ class Ledger:
         if wanted is not None and pointer.offset == wanted and not pointer.finished:
             self._rewound(place, wanted)
         again = uncommitted(self.taken, place, before)
-        fresh = again - self.exposed - self.unknown - self.hung
+        fresh = again - self.exposed - self.unknown - self.hung - self._heard_meanwhile(place)
         if fresh and place not in self.dirty and self.world.now > self.world.trouble_until:
             raise Violation(f"P4 {self.group}: {who} took over {place}, and {sorted(fresh)} were not committed")
         self.exposed |= again
         self.told -= uncommitted(self.told, place, before)
         self.dirty.discard(place)
+
+    def _heard_meanwhile(self, place: Place) -> set[At]:
+        """What was heard of while the last commit was on its way: of a batch that was being narrowed down when the
+        drain ran out, however quick its last part was.
+        """
+        last = self.committed_at.get(place, float("-inf"))
+        return {at for at, heard_at in self.heard_at.items() if at[0] == place and abs(heard_at - last) <= WAY_S_MAX}
 
     def _rewound(self, place: Place, to: int) -> None:
         del self.resets[place]
