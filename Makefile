@@ -23,7 +23,7 @@ demo: $(READY)  ## the whole story on a real Kafka, under two minutes (KEEP=1 st
 test: $(READY)  ## every test, those on a real Kafka too (but `make faults`)
 	$(BIN)/pytest --ignore=tests/faults $(ARGS)
 
-faults: $(READY)  ## faults under load on three brokers, judged by `pipeline verify`: about three minutes
+faults: $(READY)  ## faults under load on three brokers, judged by `pipeline verify`: about four minutes
 	$(BIN)/pytest -q tests/faults $(ARGS)
 
 check: lint types floors unit  ## what CI asks first: lint, types, import floors, unit and property tests
