@@ -160,8 +160,9 @@ async def test_half_the_keys_failing_leaves_the_other_half_at_speed(rig: Rig, to
         await sink.until(lambda s: len(s.ids) == 1000, 30)
         assert node.worker is not None
         assert [run["breaker"] for run in node.worker.status()] == ["closed"]
-        # The stuck heads were tried once each; those behind them wait.
-        assert len(sink.got) == 1050
+        # The stuck heads were tried once each; those behind them wait. A breaker that hears of failures first may open
+        # for a moment, and probes with one of them.
+        assert 1050 <= len(sink.got) <= 1053
         sink.answer = lambda _: (204, 0.0)
     assert (sink.violations, letters(rig)) == ([], [])
 
