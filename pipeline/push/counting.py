@@ -5,7 +5,6 @@ Counts come in through the hooks, so that nothing of delivery knows of it and li
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +12,7 @@ import msgspec
 from pipeline.errors import PipelineError, VersionConflict
 from pipeline.faces import Partition, Table
 from pipeline.hooks import Hooks, Meter
+from pipeline.periodic import Periodic
 from pipeline.push.clock import Clock
 from pipeline.push.runkeeper import RunKeeper
 from pipeline.runs.tallies import Tally, read_tally, tally_name
@@ -57,19 +57,17 @@ class RunCounts:
         self._counts: dict[str, _Count] = {}
         self._running: Running = dict
         self._looked_at = clock.monotonic()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Periodic(self.write, EVERY_S, on_error)
 
     def start(self, running: Running) -> None:
         """Count on what is ``running``."""
         self._running, self._looked_at = running, self._clock.monotonic()
-        self._task = asyncio.create_task(self._count_on())
+        self._rounds.start()
 
     async def stop(self) -> None:
         """Write down what is not yet. Call it when the runs have ended."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            await self.write()
+        await self._rounds.stop()
+        await self.write()
 
     def of(self, group: str) -> _Count:
         """The counts of a run, made when it begins."""
@@ -106,11 +104,6 @@ class RunCounts:
             await self._table.put(name, msgspec.json.encode(tally), based_on=row.version if row else None)
         except VersionConflict:
             return  # the run was forgotten this moment, and its rows with it
-
-    async def _count_on(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            await self.write()
 
 
 class CountingHooks(Hooks):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-from pipeline.errors import NotFound, PipelineError
+from pipeline.errors import NotFound
 from pipeline.faces import Log, Partition, Tells, TopicAdmin
 from pipeline.hooks import Hooks, PlaceState, RunState
 from pipeline.push.clock import Clock
@@ -37,26 +36,15 @@ class Parts(NamedTuple):
 
 
 class Lookout:
-    """``watched`` gives the runs by group; ``every_s``: how often to look. `run_states` and `place_states` are for
-    metrics.
-    """
+    """``watched`` gives the runs by group. `run_states` and `place_states` are for metrics."""
 
-    def __init__(self, parts: Parts, watched: Callable[[], Mapping[str, Watched]], every_s: float) -> None:
-        self._parts, self._watched, self._every_s = parts, watched, every_s
+    def __init__(self, parts: Parts, watched: Callable[[], Mapping[str, Watched]]) -> None:
+        self._parts, self._watched = parts, watched
         self._states: list[PlaceState] = []
         # (group, place) -> the committed offset whose record's time (ms) is known.
         self._times: dict[tuple[str, Partition], tuple[int, int]] = {}
         self._retention: dict[str, tuple[float, Retention]] = {}
         self._low: set[tuple[str, Partition]] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._look_on())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def run_states(self) -> list[RunState]:
         return [one.state() for one in self._watched().values()]
@@ -64,14 +52,6 @@ class Lookout:
     def place_states(self) -> list[PlaceState]:
         """As of the last look, pointers as of now."""
         return self._states
-
-    async def _look_on(self) -> None:
-        while True:
-            await asyncio.sleep(self._every_s)
-            try:
-                await self.look()
-            except PipelineError as error:
-                self._parts.hooks.on_consumer_error(error)
 
     async def look(self) -> None:
         """One round. Raises LogError; what was known stays then."""

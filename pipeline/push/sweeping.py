@@ -6,13 +6,12 @@ longer ``block``. Left alone, such rows would be shown as waiting, and hold thos
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from pipeline.errors import DeclarationInvalid, PipelineError, VersionConflict
+from pipeline.errors import DeclarationInvalid, VersionConflict
 from pipeline.faces import StoredRow, Table
 from pipeline.parking import ParkedKey, parked_keys
 from pipeline.subscription import stored_run, stored_subscription
@@ -25,18 +24,9 @@ class Sweeper:
     be a moment behind another.
     """
 
-    def __init__(self, parked: Table, subscriptions: Table, runs: Table, on_error: Callable[[Exception], None]) -> None:
-        self._parked, self._subscriptions, self._runs, self._on_error = parked, subscriptions, runs, on_error
+    def __init__(self, parked: Table, subscriptions: Table, runs: Table) -> None:
+        self._parked, self._subscriptions, self._runs = parked, subscriptions, runs
         self._found: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._sweep_on())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep(self) -> int:
         """One round; how many rows were deleted. Raises LogError."""
@@ -58,14 +48,6 @@ class Sweeper:
                     yield one
             elif one.policy == "block" and _holds_none(self._subscriptions.get(parts[-1])):
                 yield one
-
-    async def _sweep_on(self) -> None:
-        while True:
-            await asyncio.sleep(EVERY_S)
-            try:
-                await self.sweep()
-            except PipelineError as error:
-                self._on_error(error)
 
 
 def _is_over(row: StoredRow) -> bool:

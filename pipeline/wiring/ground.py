@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 
 from pipeline.config import Config
@@ -14,6 +15,7 @@ from pipeline.kafka.journal import Journal
 from pipeline.kafka.table import LogTable, Tables
 from pipeline.kafka.view import LogView
 from pipeline.names import state_topic_of
+from pipeline.periodic import Periodic
 from pipeline.push import ackmaps, attempts, audit
 from pipeline.push.ackmaps import ACKMAPS_CONFIG
 from pipeline.push.audit import Audit
@@ -31,6 +33,7 @@ from pipeline.topics.declarations import load_schemas, load_topics
 from pipeline.webhook.outbound import Outbound
 from pipeline.webhook.own import listed, of_url, own_places
 from pipeline.webhook.proxy import proxy_from
+from pipeline.wiring import own_brokers
 from pipeline.wiring.configured import ca_file_of, make_guard, named_instance, open_history
 from pipeline.wiring.keys import make_keyring
 from pipeline.wiring.own_brokers import OwnBrokers
@@ -99,9 +102,7 @@ class Ground:
         settings, gateway = self.settings, self.settings.gateway
         kafka = [*listed(settings.kafka.bootstrap_servers), *await self.admin.brokers()]
         self.guard.deny(await own_places([(gateway.host, gateway.port), *kafka, *of_url(settings.registry.url)]))
-        looking = OwnBrokers(self.guard, self.admin.brokers, kafka, self.hooks.on_consumer_error)
-        looking.start()
-        self._undo.push_async_callback(looking.stop)
+        self.go_round(OwnBrokers(self.guard, self.admin.brokers, kafka).look, own_brokers.EVERY_S)
         warn_of_openings(
             {
                 "webhook.allow": list(settings.webhook.allow),
@@ -127,6 +128,12 @@ class Ground:
     async def stop(self) -> None:
         """Stop what runs, in reverse."""
         await self._undo.aclose()
+
+    def go_round(self, act: Callable[[], Awaitable[object]], every_s: float) -> None:
+        """Do ``act`` every ``every_s`` seconds until `stop`; what it raises is told through the hooks."""
+        rounds = Periodic(act, every_s, self.hooks.on_consumer_error)
+        rounds.start()
+        self._undo.push_async_callback(rounds.stop)
 
     def table(self, name: str) -> LogTable:
         """One of this namespace's tables."""

@@ -12,7 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.gateway.app import build_app
 from pipeline.gateway.parts import GatewayParts
 from pipeline.pull import CursorKeeper, KeeperSettings
-from pipeline.push import lookout
+from pipeline.push import lookout, sweeping
 from pipeline.push.clock import SYSTEM_CLOCK
 from pipeline.push.counting import CountingHooks, RunCounts, bounded
 from pipeline.push.history import recorded
@@ -54,17 +54,15 @@ class Node(Services):
         self._watch(worker)
         counts.start(partial(bounded, worker.keepers))
         self._undo.push_async_callback(counts.stop)
-        sweeper = Sweeper(self.table(PARKED), self.table(SUBSCRIPTIONS), self.table(RUNS), self.hooks.on_consumer_error)
-        sweeper.start()
-        self._undo.push_async_callback(sweeper.stop)
+        sweeper = Sweeper(self.table(PARKED), self.table(SUBSCRIPTIONS), self.table(RUNS))
+        self.go_round(sweeper.sweep, sweeping.EVERY_S)
         return worker
 
     def _watch(self, worker: Worker) -> None:
         """Look after the worker's runs for those who ask how they are."""
         looks = lookout.Parts(self.view, self.admin, self.hooks, self.happenings, SYSTEM_CLOCK)
-        watching = Lookout(looks, lambda: worker.keepers, self.settings.bridge.lag_check_s)
-        watching.start()
-        self._undo.push_async_callback(watching.stop)
+        watching = Lookout(looks, lambda: worker.keepers)
+        self.go_round(watching.look, self.settings.bridge.lag_check_s)
         self.metrics.watch(watching.run_states, watching.place_states)
 
     def gateway_app(self) -> Callable[..., object]:

@@ -19,7 +19,7 @@ async def test_a_broker_that_joined_is_denied_from_the_next_look_on() -> None:
     async def brokers() -> list[Place]:
         return cluster
 
-    own = OwnBrokers(guard, brokers, [OLD], lambda _: None)
+    own = OwnBrokers(guard, brokers, [OLD])
     assert await own.look() == set()
     guard.check_url("http://10.0.0.2:9092/")
     cluster.append(NEW)

@@ -64,7 +64,7 @@ class Bench:
         self.clock, self.hooks, self.told, self.runs = Clock(begun_s + 100), NotingHooks(), Told(), Runs(**offsets)
         admin = cast("TopicAdmin", FakeAdmin(self.log, FakeOffsets()))
         parts = lookout.Parts(FakeView(self.log), admin, self.hooks, self.told, self.clock)
-        self.lookout = Lookout(parts, self.runs.watched, 1.0)
+        self.lookout = Lookout(parts, self.runs.watched)
 
 
 async def test_lag_is_counted_in_events_and_in_seconds_of_the_first_undelivered_one() -> None:

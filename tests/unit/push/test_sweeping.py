@@ -15,8 +15,7 @@ from tests.fakes.table import FakeTable
 class Bench:
     def __init__(self) -> None:
         self.parked, self.subscriptions, self.runs = FakeTable(), FakeTable(), FakeTable()
-        self.errors: list[Exception] = []
-        self.sweeper = Sweeper(self.parked, self.subscriptions, self.runs, self.errors.append)
+        self.sweeper = Sweeper(self.parked, self.subscriptions, self.runs)
 
     async def park(self, group: str, policy: Policy = "block", key: bytes | None = b"k") -> None:
         one = ParkedKey(group=group, topic="t", partition=0, key=key, policy=policy, reason="exhausted")
