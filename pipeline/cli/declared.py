@@ -70,7 +70,7 @@ async def created(node: Node, name: str, declared: Mapping[str, Any], *, who: st
     """Make it. Raises `Conflict` when it is there already."""
     if any(row.spec.name == name for row, _ in node.subscriptions.list()):
         raise Conflict(f"subscription {name} is there already; `pipeline subs edit` changes it")
-    return await _put(node, name, declared, who)
+    return await _put(node, name, declared, who, only_new=True)
 
 
 async def edited(node: Node, name: str, members: Sequence[str], unset: Sequence[str], *, who: str | None) -> Row:
@@ -117,9 +117,17 @@ def _holder(declared: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:
     return holder, last
 
 
-async def _put(node: Node, name: str, declared: Mapping[str, Any], who: str | None, if_match: str | None = None) -> Row:
+async def _put(
+    node: Node,
+    name: str,
+    declared: Mapping[str, Any],
+    who: str | None,
+    *,
+    if_match: str | None = None,
+    only_new: bool = False,
+) -> Row:
     planned = node.subscriptions.plan(name, declared)
-    outcome = await node.subscriptions.put(name, declared, if_match, who=who)
+    outcome = await node.subscriptions.put(name, declared, if_match, only_new=only_new, who=who)
     shown = outcome.shown
     row: Row = {"name": name, "change": planned.change, "differences": planned.differences, "secret": shown.secret}
     return row if shown.public_key is None else {**row, "public_key": shown.public_key}

@@ -71,6 +71,16 @@ def if_match(request: Request) -> str | None:
     return text.strip().removeprefix("W/").strip('"') if text is not None else None
 
 
+def only_if_new(request: Request) -> bool:
+    """Whether ``If-None-Match: *`` asks that there be none yet (RFC 9110 §13.1.2). Raises `InputError` on entity tags:
+    what is changed is named by ``If-Match``.
+    """
+    text = request.headers.get("if-none-match")
+    if text is not None and text.strip() != "*":
+        raise InputError("If-None-Match", text, "`*`, that there be none yet; a version goes into If-Match")
+    return text is not None
+
+
 def who_asks(request: Request) -> str:
     """Who the audit names: nobody is authenticated here, so where the request came from."""
     return f"http {request.client.host}" if request.client is not None else "http"

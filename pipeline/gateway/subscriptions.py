@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from pipeline.errors import InputError, SubscriptionNotFound
 from pipeline.gateway.answers import body_as, json_response
-from pipeline.gateway.asking import if_match, json_object_of, query_of, truth, who_asks, whole_number
+from pipeline.gateway.asking import if_match, json_object_of, only_if_new, query_of, truth, who_asks, whole_number
 from pipeline.gateway.parts import GatewayParts
 from pipeline.gateway.verbs import Verb
 from pipeline.names import check_subscription_name
@@ -58,7 +58,9 @@ class SubscriptionRoutes:
         query_of(request)
         declared = await json_object_of(request, self._parts.limits.declaration)
         name = str(request.path_params["name"])
-        outcome = await self._subscriptions.put(name, declared, if_match(request), who=who_asks(request))
+        outcome = await self._subscriptions.put(
+            name, declared, if_match(request), only_new=only_if_new(request), who=who_asks(request)
+        )
         return _outcome(outcome, 201 if outcome.created else 200)
 
     async def get(self, request: Request) -> Response:

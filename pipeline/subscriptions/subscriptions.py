@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pipeline.errors import AddressBlocked, Conflict
+from pipeline.errors import AddressBlocked, Conflict, VersionConflict
 from pipeline.faces import Pointers, What
 from pipeline.guard import Guard
 from pipeline.names import check_subscription_name, dead_letter_topic_of, group_of
@@ -112,18 +112,26 @@ class Subscriptions:
         return Planned(name=name, change=change, differences=found_differences)
 
     async def put(
-        self, name: str, declared: Mapping[str, Any], if_match: str | None = None, *, who: str | None = None
+        self,
+        name: str,
+        declared: Mapping[str, Any],
+        if_match: str | None = None,
+        *,
+        only_new: bool = False,
+        who: str | None = None,
     ) -> Outcome:
         """Make or change it. The same declaration again changes nothing.
 
-        ``if_match``: the version this is based on, ``*`` for any that exists. Raises `VersionConflict`,
-        `DeclarationsInvalid` (also for topics that do not exist), `FiltersInvalid`, `AddressBlocked`,
-        `HandshakeRefused`, `Conflict`, and `GroupActive` when the group belongs to somebody else.
+        ``if_match``: the version this is based on, ``*`` for any that exists; ``only_new``: none may exist. Raises
+        `VersionConflict`, `DeclarationsInvalid` (also for topics that do not exist), `FiltersInvalid`,
+        `AddressBlocked`, `HandshakeRefused`, `Conflict`, and `GroupActive` when the group belongs to somebody else.
         """
         check_subscription_name(name)
         spec, given = take_secrets(check_declared(name, declared, self._guard, self._beside.is_avro))
         async with self.rows.lock(name):
             found = self.rows.find(name, if_match)
+            if found is not None and only_new:
+                raise VersionConflict(f"subscription {name} is there already, at version {found.version}")
             old = read_row(found) if found else None
             sealed = kept_secrets(spec, given, old, self.secrets.sealer)
             if found and old and old.spec == spec and old.secrets == sealed:

@@ -67,6 +67,17 @@ async def test_an_edit_must_be_based_on_what_is_there_if_it_says_so(house: Gatew
     assert problem_of(absent) == (412, "version-conflict")
 
 
+async def test_one_that_must_be_new_changes_nothing_that_is_there(house: GatewayHouse) -> None:
+    new = {"if-none-match": "*"}
+    made = await house.call("PUT", HOOK, json_body=DECLARED, headers=new)
+    assert made.status == 201
+    for again in (DECLARED, {**DECLARED, "in_flight_max": 7}):
+        assert problem_of(await house.call("PUT", HOOK, json_body=again, headers=new)) == (412, "version-conflict")
+    assert (await house.call("GET", HOOK)).headers["etag"] == made.headers["etag"]
+    tagged = await house.call("PUT", HOOK, json_body=DECLARED, headers={"if-none-match": made.headers["etag"]})
+    assert problem_of(tagged) == (400, "input-invalid") and "If-None-Match" in tagged.json()["detail"]
+
+
 async def test_every_unknown_key_is_named(house: GatewayHouse) -> None:
     body = {**DECLARED, "topic": 1, "colour": 2, "endpoint": {"url": "https://x.example.org", "verb": "PUT"}}
     answer = await house.call("PUT", HOOK, json_body=body)
