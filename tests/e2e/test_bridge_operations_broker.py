@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,5 +61,6 @@ async def test_a_broker_restarted_under_load_loses_nothing_and_breaks_no_order(
         await until_lag_0(node, timeout_s=20)
         assert node.subscriptions.get("hook")[0].state == "active"
     assert (sink.violations, letters(rig)) == ([], [])
-    # At most one taking over of the partitions: what was in flight and what was not committed since the broker left.
-    assert sink.duplicates <= EVENTS // 2
+    # At most one taking over of the partitions, where the broker was away for longer than the lease: what was delivered
+    # since the last commit comes once more, how much that is is up to how far was read ahead.
+    assert max(Counter(got.webhook_id for got in sink.acked).values()) <= 2
