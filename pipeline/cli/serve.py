@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from pipeline.embedded import EmbeddedKafka
     from pipeline.wiring import Node
 
-Port = Annotated[int | None, typer.Option(metavar="PORT", help="HTTP port of the gateway; 0 takes a free one.")]
+Port = Annotated[
+    int | None,
+    typer.Option(metavar="PORT", help="HTTP port of the gateway, else as configured (8080); 0 takes a free one."),
+]
 Host = Annotated[str | None, typer.Option(metavar="HOST", help="Address of the gateway.")]
 Logs = Annotated[str, typer.Option(metavar="FORM", help="text or json, on standard error.")]
 # uvloop keeps this many connections that no one has accepted yet.
@@ -40,7 +43,7 @@ def register(program: typer.Typer) -> None:
 
 def dev(
     directory: Directory = HERE,
-    port: Port = 8080,
+    port: Port = None,
     kafka_port: Annotated[
         int, typer.Option(metavar="PORT", help="Port of the embedded Kafka; 0 takes a free one.")
     ] = 9092,

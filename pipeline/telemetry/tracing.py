@@ -81,6 +81,10 @@ class Tracing:
             if carried is None:
                 return
             ended_ns = time.time_ns()
+            # As OpenTelemetry's conventions for HTTP clients have it: no status where no reply came.
+            told: dict[str, int | str] = {"http.response.status_code": status} if status else {}
+            if failed := not 200 <= status < 300:
+                told["error.type"] = str(status) if status else "no-reply"
             span = self._tracer.start_span(
                 f"attempt {subscription}",
                 context=self._carried.extract({TRACEPARENT: carried.decode("ascii", "replace")}),
@@ -90,10 +94,10 @@ class Tracing:
                     "pipeline.subscription": subscription,
                     "pipeline.kind": kind,
                     "pipeline.attempt": attempt,
-                    "http.response.status_code": status,
+                    **told,
                 },
             )
-            if not 200 <= status < 300:
+            if failed:
                 span.set_status(self._failed)
             span.end(ended_ns)
 

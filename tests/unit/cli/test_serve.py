@@ -28,6 +28,15 @@ def test_a_port_that_is_taken_is_said_with_what_to_do(taken_port: int) -> None:
         _listen("127.0.0.1", taken_port)
 
 
+def test_dev_listens_where_the_configuration_says(
+    program: Program, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_GATEWAY_PORT", str(taken_port))
+    ended = program("dev")
+    assert (ended.status, ended.out) == (1, "")
+    assert str(taken_port) in ended.err
+
+
 def test_a_free_port_is_listened_on() -> None:
     with _listen("127.0.0.1", 0) as listener:
         socket.create_connection(listener.getsockname()).close()

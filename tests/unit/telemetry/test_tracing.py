@@ -53,6 +53,17 @@ def test_an_event_takes_its_publishing_along_and_its_attempts_are_children_of_it
     }
 
 
+def test_an_attempt_without_a_reply_has_no_status_of_one(spans: tuple[Tracing, Any]) -> None:
+    tracing, exporter = spans
+    tell = tracing.span_maker("app.hook")
+    for status in (0, 503):
+        tell((("traceparent", GIVEN.encode()),), 1, status, 0.1)
+    told = [dict(span.attributes) for span in exporter.get_finished_spans()]
+    assert [(one.get("http.response.status_code"), one["error.type"]) for one in told] == [
+        (None, "no-reply"), (503, "503")
+    ]  # fmt: skip
+
+
 def test_a_trace_that_the_event_came_with_is_kept(spans: tuple[Tracing, Any]) -> None:
     tracing, exporter = spans
     event = published(tracing, traceparent=GIVEN)
