@@ -25,14 +25,18 @@ def cache_dir() -> Path:
 def try_lock(path: Path, *, shared: bool = False) -> IO[str] | None:
     """The open file that holds the lock (close it to let go), or None when another process holds it.
 
-    flock belongs to the open file, so a child that inherits the descriptor keeps the lock after we are gone.
+    flock belongs to the open file, so a child that inherits the descriptor keeps the lock after we are gone. Raises
+    EmbeddedError where no file can be made.
     """
     try:
         import fcntl  # noqa: PLC0415 - not there on Windows, where the rest of the product still imports
     except ImportError as error:
         raise EmbeddedError("the embedded Kafka runs on Linux and macOS; use a broker of yours here") from error
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+")
+    except OSError as error:
+        raise EmbeddedError(f"{path.parent} cannot be written to ({error.strerror})") from error
     try:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -32,6 +32,12 @@ def test_a_lock_has_one_holder(tmp_path: Path) -> None:
     again.close()
 
 
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EmbeddedError, match=r"file/below cannot be written to \(Not a directory\)"):
+        try_lock(tmp_path / "file" / "below" / "lock")
+
+
 def test_shared_holders_keep_out_the_one_who_wants_it_alone(tmp_path: Path) -> None:
     with locked(tmp_path / "lock", timeout_s=0, shared=True), locked(tmp_path / "lock", timeout_s=0, shared=True):
         assert try_lock(tmp_path / "lock") is None
