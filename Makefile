@@ -52,8 +52,10 @@ bench: $(READY)  ## what a delivery costs here, and what the bridge withstands
 	$(BIN)/python -m bench all
 
 compiled: $(READY)  ## build/compiled: the package with its hot path compiled by mypyc (needs a C compiler)
-	rm -rf build/wheel build/compiled
-	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel . --quiet --no-deps --no-build-isolation -w build/wheel
+	rm -rf build/source build/wheel build/compiled && mkdir -p build/source
+	@# A copy: what is compiled is left beside its source, where Python would take it instead, edited or not.
+	cp -r pipeline pyproject.toml README.md LICENSE build/source
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/python -m pip wheel build/source --quiet --no-deps --no-build-isolation -w build/wheel
 	$(BIN)/python -m pip install --quiet --no-deps --target build/compiled build/wheel/*.whl
 
 lock:  ## resolve the dependencies again (needs uv)

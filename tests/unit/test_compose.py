@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,20 @@ def test_the_image_copies_what_is_not_ignored() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     sources = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     assert {word for line in sources for word in line.split()} == kept
+
+
+def test_a_build_in_an_empty_place_asks_for_what_it_compiles_against(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So pip builds the image's package: mypyc looks at the types of every dependency first."""
+    from hatchling.build import get_requires_for_build_wheel  # noqa: PLC0415 - reads the project of the folder
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("HATCH_BUILD_HOOK_ENABLE_MYPYC", "1")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked, needed = (
+        {re.split("[^a-z-]", requirement, maxsplit=1)[0] for requirement in requirements}
+        for requirements in (get_requires_for_build_wheel(), project["dependencies"])
+    )
+    assert {*needed, "types-pyyaml"} <= asked
 
 
 def test_the_image_does_not_run_as_root() -> None:
