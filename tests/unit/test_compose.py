@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,27 @@ def test_compose_accepts_the_file() -> None:
         pytest.skip("no Docker Compose here; the tests below look at the file's structure")
     checked = docker_compose("--file", str(ROOT / "docker-compose.yml"), "config", "--quiet")
     assert checked.returncode == 0, checked.stderr
+
+
+def test_one_service_builds_the_image_that_all_run() -> None:
+    """Were it each of them, there would be an image for each, all of one name, and a change of one would remake all."""
+    builders = [name for name, service in SERVICES.items() if "build" in service]
+    assert builders == ["key"]
+    assert {service["image"] for name, service in SERVICES.items() if name != "broker"} == {SERVICES["key"]["image"]}
+
+
+def test_no_service_lives_in_the_network_of_another() -> None:
+    """It would be left in one that is no more when the other is started again."""
+    assert not [name for name, service in SERVICES.items() if "network_mode" in service]
+
+
+def test_the_receiver_is_the_one_private_address_that_webhooks_may_call() -> None:
+    receiver = SERVICES["receiver"]["networks"]["default"]["ipv4_address"]
+    ranges = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["networks"]["default"]["ipam"]["config"]
+    assert ip_address(receiver) in ip_network(ranges[0]["subnet"])
+    for name in ("gateway", "bridge"):
+        assert SERVICES[name]["environment"]["PIPELINE_WEBHOOK_ALLOW"] == receiver
+        assert "PIPELINE_WEBHOOK_ALLOW_LOOPBACK" not in SERVICES[name]["environment"]
 
 
 def test_the_broker_is_the_release_that_is_embedded_too() -> None:
