@@ -200,11 +200,7 @@ class Admin:
 
     async def _offsets(self, partitions: Sequence[Partition], spec: OffsetSpec) -> dict[Partition, int]:
         wanted = {TopicPartition(*partition): spec for partition in partitions}
-        answers = await self._calls.ask(
-            lambda client: client.list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=NEVER_S
-            )
-        )
+        answers = await self._calls.list_offsets(wanted, IsolationLevel.READ_COMMITTED)
         found: dict[Partition, int] = {}
         for place, answer in answers.items():
             doing = f"offsets of {place.topic}/{place.partition}"

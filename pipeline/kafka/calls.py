@@ -1,6 +1,6 @@
 """AdminCalls: requests of an admin client, awaited on the loop; answers cross threads in batches.
 
-Time-outs are ours, never librdkafka's, and short, because of three defects of librdkafka 2.16.0:
+Time-outs are ours, never librdkafka's, and short, because of three of four defects of librdkafka 2.16.0:
 
 - A request to a group's coordinator that times out *there* while the coordinator is still being looked for is freed,
   and freed memory is used when the broker comes back: the process aborts (``rd_kafka_enq_once_del_source_return:
@@ -9,6 +9,10 @@ Time-outs are ours, never librdkafka's, and short, because of three defects of l
   does not notice when there is another one.
 - A client that is told "no coordinator yet" (on a new cluster: the first commit ever makes the offsets topic) may wait
   for a sign that never comes.
+- A request for offsets whose leaders are not known yet is registered for news of metadata and worked on after that, on
+  the caller's thread; if news come at that moment, since another request asked for them, the client's own thread
+  finishes and frees it (``rd_kafka_topic_partition_list_query_leaders_async_worker``), and the process ends by a
+  segmentation fault. So `list_offsets` asks one at a time until a topic's leaders are known.
 
 So every request is given `NEVER_S`; one that has no answer in `TRY_S` closes its client, which ends all of this, and is
 made again with a new one until the time is up. Requests are therefore written so that doing them twice does no harm.
@@ -25,8 +29,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
 
 from pipeline.errors import BrokerUnavailable
 from pipeline.kafka.client import KafkaSettings, client_conf, kafka_error
@@ -39,6 +43,9 @@ NEVER_S = 3600.0
 TRY_S = 2.0
 TRIES_MIN = 3
 PAUSE_S = 0.1
+# How long leaders that were found count as known: less than what the client keeps them for (metadata.max.age.ms, 15
+# minutes).
+LEADERS_S = 300.0
 # Worth asking again within the time there is: something is moving, or the client was replaced under the request.
 _AGAIN = frozenset(
     {
@@ -69,6 +76,9 @@ class AdminCalls:
         self._last_error = ""
         self._answered: deque[Answered] = deque()
         self._waking = False
+        # Topic → until when (the loop's time) its leaders count as known to this client.
+        self._led: dict[str, float] = {}
+        self._finding = asyncio.Lock()
         self._closing: set[asyncio.Task[object]] = set()
 
     async def ask(self, request: Callable[[AdminClient], Mapping[K, Future[Any]]]) -> dict[K, Any]:
@@ -83,6 +93,36 @@ class AdminCalls:
             if not moving or asyncio.get_running_loop().time() + PAUSE_S + self._try_s > deadline:
                 return answers
             await asyncio.sleep(PAUSE_S)
+
+    async def list_offsets(
+        self, wanted: Mapping[TopicPartition, OffsetSpec], isolation: IsolationLevel
+    ) -> dict[TopicPartition, Any]:
+        """`ask` for offsets, one request at a time while leaders are to be found (see above). Raises
+        `BrokerUnavailable` when its turn does not come within ``request_timeout_s``.
+        """
+
+        def request(client: AdminClient) -> Mapping[TopicPartition, Future[Any]]:
+            asked = client.list_offsets(dict(wanted), isolation_level=isolation, request_timeout=NEVER_S)
+            return dict(asked)
+
+        now, topics = asyncio.get_running_loop().time, {place.topic for place in wanted}
+        if all(self._led.get(topic, 0.0) > now() for topic in topics):
+            answers = await self.ask(request)
+        else:
+            try:
+                await asyncio.wait_for(self._finding.acquire(), self._timeout_s)
+            except TimeoutError:
+                raise BrokerUnavailable(f"offsets of {min(topics)}: {self._timed_out()}") from None
+            try:
+                answers = await self.ask(request)
+            finally:
+                self._finding.release()
+        for place, answer in answers.items():
+            if isinstance(answer, KafkaException):
+                self._led.pop(place.topic, None)
+            else:
+                self._led[place.topic] = now() + LEADERS_S
+        return answers
 
     async def topics(self) -> list[str]:
         """Names of all topics. The one question that blocks: on a thread, with a client that nobody else closes."""
@@ -116,6 +156,7 @@ class AdminCalls:
     def _renew(self, old: AdminClient) -> None:
         """Go on with a new client; requests under way with the old one end with ``_DESTROY``."""
         self._client = AdminClient(self._conf)
+        self._led.clear()
         # Closing waits for the client's threads, so one of ours does it.
         closing = asyncio.create_task(asyncio.to_thread(old.__exit__, None, None, None))
         self._closing.add(closing)

@@ -55,9 +55,7 @@ class LookUps:
         self, places: list[Place], spec: OffsetSpec, isolation: IsolationLevel
     ) -> dict[Place, int | KafkaException]:
         asked = {TopicPartition(*place): spec for place in places}
-        answers = await self._calls.ask(
-            lambda client: client.list_offsets(asked, isolation_level=isolation, request_timeout=NEVER_S)
-        )
+        answers = await self._calls.list_offsets(asked, isolation)
         return {
             (place.topic, place.partition): answer if isinstance(answer, KafkaException) else answer.offset
             for place, answer in answers.items()

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # re-exported without saying so
 
 from pipeline.errors import BrokerUnavailable
 from pipeline.kafka.calls import AdminCalls
@@ -110,3 +110,72 @@ async def test_nothing_is_asked_of_a_closed_client(calls: AdminCalls) -> None:
     calls.close()
     with pytest.raises(BrokerUnavailable, match="closed"):
         await calls.ask(lambda _: {"a": answer(1)})
+
+
+class Leaders:
+    """An admin client that is asked for offsets; ``most``: how many requests it had at once."""
+
+    def __init__(self) -> None:
+        self.at_once = self.most = self.asked = 0
+        self.fails: Exception | None = None
+
+    def list_offsets(self, wanted: dict[TopicPartition, Any], **_: object) -> dict[TopicPartition, Future[Any]]:
+        self.asked += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        futures: dict[TopicPartition, Future[Any]] = {place: Future() for place in wanted}
+        asyncio.get_running_loop().call_later(0.01, self._settle, list(futures.values()))
+        return futures
+
+    def _settle(self, futures: list[Future[Any]]) -> None:
+        self.at_once -= 1
+        for future in futures:
+            if self.fails is None:
+                future.set_result(7)
+            else:
+                future.set_exception(self.fails)
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def leaders(calls: AdminCalls, monkeypatch: pytest.MonkeyPatch) -> Leaders:
+    client = Leaders()
+    monkeypatch.setattr(calls, "_client", client)
+    return client
+
+
+async def offsets_of(calls: AdminCalls, *topics: str) -> list[Any]:
+    """What each of as many requests at once is answered."""
+    wanted = [{TopicPartition(topic, 0): OffsetSpec.latest()} for topic in topics]  # type: ignore[no-untyped-call]  # not typed
+    asked = [calls.list_offsets(one, IsolationLevel.READ_UNCOMMITTED) for one in wanted]
+    return [next(iter(answers.values())) for answers in await asyncio.gather(*asked)]
+
+
+async def test_leaders_are_looked_for_by_one_request_at_a_time(calls: AdminCalls, leaders: Leaders) -> None:
+    assert await offsets_of(calls, "a", "a", "b", "c") == [7] * 4
+    assert (leaders.most, leaders.asked) == (1, 4)
+
+
+async def test_where_leaders_are_known_requests_do_not_wait_for_each_other(calls: AdminCalls, leaders: Leaders) -> None:
+    await offsets_of(calls, "a")
+    assert await offsets_of(calls, *"aaa") == [7] * 3
+    assert leaders.most == 3
+
+
+async def test_leaders_are_not_known_any_more_once_a_request_failed(calls: AdminCalls, leaders: Leaders) -> None:
+    await offsets_of(calls, "a")
+    leaders.fails = failed(KafkaError.UNKNOWN_TOPIC_OR_PART)
+    await offsets_of(calls, "a")
+    assert await offsets_of(calls, "a", "a") == [leaders.fails] * 2
+    assert leaders.most == 1
+
+
+async def test_who_waits_too_long_for_its_turn_is_told_so(calls: AdminCalls, leaders: Leaders) -> None:
+    turn = calls._finding
+    await turn.acquire()
+    with pytest.raises(BrokerUnavailable, match=r"offsets of a: .*no answer in 1 s"):
+        await offsets_of(calls, "a")
+    turn.release()
+    assert leaders.asked == 0
+    assert await offsets_of(calls, "a") == [7]
