@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker_source import Kafka
+from pipeline.embedded import EmbeddedKafka, EmbeddedSettings
+from pipeline.errors import EmbeddedError
+from tests.broker_source import Kafka, missing
 from tests.e2e.rig import Rig
 from tests.sink import Sink
 
@@ -24,6 +26,18 @@ def rig(tmp_path: Path, kafka: Kafka, topic_name: str) -> Rig:
 async def sink() -> AsyncIterator[Sink]:
     async with Sink() as made:
         yield made
+
+
+@pytest.fixture
+async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
+    """A broker nobody else uses, so that it may be stopped and killed."""
+    broker = EmbeddedKafka(EmbeddedSettings(data_dir=tmp_path / "broker", port=0, heap_mb=256))
+    try:
+        await broker.start()
+    except EmbeddedError as error:
+        missing(str(error))
+    yield broker
+    await broker.stop()
 
 
 @pytest.fixture

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.embedded import EmbeddedKafka, EmbeddedSettings
-from pipeline.errors import EmbeddedError
-from tests.broker_source import missing
+from pipeline.embedded import EmbeddedKafka
 from tests.e2e.operations import letters, subscribe, until_lag_0
 from tests.e2e.rig import Rig
 from tests.sink import Got, Sink
 
 pytestmark = [pytest.mark.kafka, pytest.mark.e2e, pytest.mark.slow]
 EVENTS, KEYS, PARTITIONS, IN_FLIGHT, SLOW_S = 3000, 50, 4, 16, 0.005
-
-
-@pytest.fixture
-async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
-    """A broker nobody else uses, so that it may be stopped."""
-    broker = EmbeddedKafka(EmbeddedSettings(data_dir=tmp_path / "broker", port=0, heap_mb=256))
-    try:
-        await broker.start()
-    except EmbeddedError as error:
-        missing(str(error))
-    yield broker
-    await broker.stop()
 
 
 async def test_a_broker_restarted_under_load_loses_nothing_and_breaks_no_order(

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
 from starlette.types import ASGIApp
 
-from pipeline.embedded import EmbeddedKafka, EmbeddedSettings
-from pipeline.errors import EmbeddedError
-from tests.broker_source import missing
+from pipeline.embedded import EmbeddedKafka
 from tests.e2e.operations import letters, subscribe, until_lag_0
 from tests.e2e.rig import Rig, until
 from tests.fakes.asgi import Caller
@@ -26,18 +24,6 @@ TIMES = 2
 # How soon an operator's probe has to see it, and how soon delivery has to go on once the broker answers again. It is
 # away for longer than the group's session (Rig: 6 s).
 SEEN_S, RECOVERED_S = 15.0, 30.0
-
-
-@pytest.fixture
-async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
-    """A broker nobody else uses, so that it may be killed."""
-    broker = EmbeddedKafka(EmbeddedSettings(data_dir=tmp_path / "broker", port=0, heap_mb=256))
-    try:
-        await broker.start()
-    except EmbeddedError as error:
-        missing(str(error))
-    yield broker
-    await broker.stop()
 
 
 async def test_health_is_false_while_the_broker_is_away_and_delivery_goes_on_when_it_is_back(
