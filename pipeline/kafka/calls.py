@@ -79,14 +79,19 @@ class AdminCalls:
         # Topic → until when (the loop's time) its leaders count as known to this client.
         self._led: dict[str, float] = {}
         self._finding = asyncio.Lock()
+        self._asking: asyncio.Task[Any] | None = None
         self._closing: set[asyncio.Task[object]] = set()
 
-    async def ask(self, request: Callable[[AdminClient], Mapping[K, Future[Any]]]) -> dict[K, Any]:
+    async def ask(
+        self, request: Callable[[AdminClient], Mapping[K, Future[Any]]], deadline: float | None = None
+    ) -> dict[K, Any]:
         """Answers to what ``request`` asks of a client, each a result or the exception it ended with, as a value.
 
-        It is asked again, for ``request_timeout_s`` in all, while an answer says that something is moving.
+        It is asked again while an answer says that something is moving: until ``deadline`` (the loop's time), else for
+        ``request_timeout_s`` in all.
         """
-        deadline = asyncio.get_running_loop().time() + self._timeout_s
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + self._timeout_s
         while True:
             answers = await self._answers(request)
             moving = any(code in _AGAIN for answer in answers.values() for code in _codes(answer))
@@ -106,23 +111,31 @@ class AdminCalls:
             return dict(asked)
 
         now, topics = asyncio.get_running_loop().time, {place.topic for place in wanted}
+        deadline = now() + self._timeout_s
         if all(self._led.get(topic, 0.0) > now() for topic in topics):
-            answers = await self.ask(request)
+            answers = await self.ask(request, deadline)
         else:
             try:
-                await asyncio.wait_for(self._finding.acquire(), self._timeout_s)
+                async with asyncio.timeout_at(deadline):
+                    await self._finding.acquire()
             except TimeoutError:
                 raise BrokerUnavailable(f"offsets of {min(topics)}: {self._timed_out()}") from None
-            try:
-                answers = await self.ask(request)
-            finally:
-                self._finding.release()
+            # Whoever stops waiting for it leaves the request under way: its turn lasts until it has ended.
+            asking = self._asking = asyncio.create_task(self.ask(request, deadline))
+            asking.add_done_callback(self._end_turn)
+            answers = await asyncio.shield(asking)
         for place, answer in answers.items():
             if isinstance(answer, KafkaException):
                 self._led.pop(place.topic, None)
             else:
                 self._led[place.topic] = now() + LEADERS_S
         return answers
+
+    def _end_turn(self, asking: asyncio.Task[Any]) -> None:
+        self._finding.release()
+        self._asking = None
+        if not asking.cancelled():
+            asking.exception()  # told to whoever waits for it, if anybody still does
 
     async def topics(self) -> list[str]:
         """Names of all topics. The one question that blocks: on a thread, with a client that nobody else closes."""

@@ -118,9 +118,11 @@ class Leaders:
     def __init__(self) -> None:
         self.at_once = self.most = self.asked = 0
         self.fails: Exception | None = None
+        self.begun = asyncio.Event()
 
     def list_offsets(self, wanted: dict[TopicPartition, Any], **_: object) -> dict[TopicPartition, Future[Any]]:
         self.asked += 1
+        self.begun.set()
         self.at_once += 1
         self.most = max(self.most, self.at_once)
         futures: dict[TopicPartition, Future[Any]] = {place: Future() for place in wanted}
@@ -169,6 +171,17 @@ async def test_leaders_are_not_known_any_more_once_a_request_failed(calls: Admin
     await offsets_of(calls, "a")
     assert await offsets_of(calls, "a", "a") == [leaders.fails] * 2
     assert leaders.most == 1
+
+
+async def test_a_turn_lasts_until_its_request_has_ended_whoever_waits_for_it(
+    calls: AdminCalls, leaders: Leaders
+) -> None:
+    first = asyncio.create_task(offsets_of(calls, "a"))
+    await leaders.begun.wait()
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert await offsets_of(calls, "b") == [7]
+    assert (leaders.most, leaders.asked) == (1, 2)
 
 
 async def test_who_waits_too_long_for_its_turn_is_told_so(calls: AdminCalls, leaders: Leaders) -> None:
