@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -83,17 +83,20 @@ class AdminCalls:
         self._closing: set[asyncio.Task[object]] = set()
 
     async def ask(
-        self, request: Callable[[AdminClient], Mapping[K, Future[Any]]], deadline: float | None = None
+        self, request: Callable[[AdminClient], Mapping[K, Future[Any]]], leaders_of: Collection[str] = ()
     ) -> dict[K, Any]:
         """Answers to what ``request`` asks of a client, each a result or the exception it ended with, as a value.
 
-        It is asked again while an answer says that something is moving: until ``deadline`` (the loop's time), else for
-        ``request_timeout_s`` in all.
+        It is asked again, for ``request_timeout_s`` in all, while an answer says that something is moving. Each time
+        that the client does not know the leaders of the topics ``leaders_of`` (a new one knows none), it takes its
+        turn. Raises `BrokerUnavailable` when that does not come within the time there is.
         """
-        if deadline is None:
-            deadline = asyncio.get_running_loop().time() + self._timeout_s
+        deadline = asyncio.get_running_loop().time() + self._timeout_s
         while True:
-            answers = await self._answers(request)
+            if self._knows(leaders_of):
+                answers = await self._answers(request)
+            else:
+                answers = await self._in_turn(request, leaders_of, deadline)
             moving = any(code in _AGAIN for answer in answers.values() for code in _codes(answer))
             if not moving or asyncio.get_running_loop().time() + PAUSE_S + self._try_s > deadline:
                 return answers
@@ -102,34 +105,37 @@ class AdminCalls:
     async def list_offsets(
         self, wanted: Mapping[TopicPartition, OffsetSpec], isolation: IsolationLevel
     ) -> dict[TopicPartition, Any]:
-        """`ask` for offsets, one request at a time while leaders are to be found (see above). Raises
-        `BrokerUnavailable` when its turn does not come within ``request_timeout_s``.
-        """
+        """`ask` for offsets, one request at a time while leaders are to be found (see above)."""
 
         def request(client: AdminClient) -> Mapping[TopicPartition, Future[Any]]:
             asked = client.list_offsets(dict(wanted), isolation_level=isolation, request_timeout=NEVER_S)
             return dict(asked)
 
-        now, topics = asyncio.get_running_loop().time, {place.topic for place in wanted}
-        deadline = now() + self._timeout_s
-        if all(self._led.get(topic, 0.0) > now() for topic in topics):
-            answers = await self.ask(request, deadline)
-        else:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._finding.acquire()
-            except TimeoutError:
-                raise BrokerUnavailable(f"offsets of {min(topics)}: {self._timed_out()}") from None
-            # Whoever stops waiting for it leaves the request under way: its turn lasts until it has ended.
-            asking = self._asking = asyncio.create_task(self.ask(request, deadline))
-            asking.add_done_callback(self._end_turn)
-            answers = await asyncio.shield(asking)
+        answers = await self.ask(request, {place.topic for place in wanted})
+        until = asyncio.get_running_loop().time() + LEADERS_S
         for place, answer in answers.items():
             if isinstance(answer, KafkaException):
                 self._led.pop(place.topic, None)
             else:
-                self._led[place.topic] = now() + LEADERS_S
+                self._led[place.topic] = until
         return answers
+
+    def _knows(self, leaders_of: Collection[str]) -> bool:
+        now = asyncio.get_running_loop().time()
+        return all(self._led.get(topic, 0.0) > now for topic in leaders_of)
+
+    async def _in_turn(
+        self, request: Callable[[AdminClient], Mapping[K, Future[Any]]], leaders_of: Collection[str], deadline: float
+    ) -> dict[K, Any]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._finding.acquire()
+        except TimeoutError:
+            raise BrokerUnavailable(f"offsets of {min(leaders_of)}: {self._timed_out()}") from None
+        # Whoever stops waiting for it leaves the request under way: its turn lasts until it has ended.
+        asking = self._asking = asyncio.create_task(self._answers(request))
+        asking.add_done_callback(self._end_turn)
+        return await asyncio.shield(asking)
 
     def _end_turn(self, asking: asyncio.Task[Any]) -> None:
         self._finding.release()

@@ -23,6 +23,14 @@ def redrive_of(*events: Record) -> RedriveLedger:
     return RedriveLedger(Broker(World(1)), "app.hook.redrive.r", "key", run, letters)
 
 
+def burial_heard_of() -> RedriveLedger:
+    """Of the first of two letters of one event."""
+    ledger = redrive_of(TWICE, BETWEEN, TWICE)
+    ledger.letter_settled(TWICE)
+    ledger.burial_known(TWICE)
+    return ledger
+
+
 def claimed(ledger: RedriveLedger, *, offset: int) -> None:
     """By another owner, when the one before had committed ``offset``."""
     before, after = (
@@ -39,25 +47,19 @@ def test_a_burial_whose_answer_was_lost_may_be_done_again() -> None:
 
 
 def test_a_burial_that_was_heard_of_is_not_done_again() -> None:
-    ledger = redrive_of(TWICE, BETWEEN, TWICE)
-    ledger.letter_settled(TWICE)
-    ledger.burial_known(TWICE)
+    ledger = burial_heard_of()
     with pytest.raises(Violation, match=r"P3 .* buried .* 2.* while 1 of its key"):
         ledger.letter_settled(TWICE)
 
 
 def test_a_burial_that_a_lost_owner_had_not_committed_may_be_done_again() -> None:
-    ledger = redrive_of(TWICE, BETWEEN, TWICE)
-    ledger.letter_settled(TWICE)
-    ledger.burial_known(TWICE)
+    ledger = burial_heard_of()
     claimed(ledger, offset=0)
     ledger.letter_settled(TWICE)
 
 
 def test_a_burial_that_was_committed_is_not_done_again_by_the_next_owner() -> None:
-    ledger = redrive_of(TWICE, BETWEEN, TWICE)
-    ledger.letter_settled(TWICE)
-    ledger.burial_known(TWICE)
+    ledger = burial_heard_of()
     claimed(ledger, offset=1)
     with pytest.raises(Violation, match=r"P3 .* while 1 of its key"):
         ledger.arrived("w2", TWICE, taken=False, awaited=True)

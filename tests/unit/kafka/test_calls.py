@@ -192,3 +192,18 @@ async def test_who_waits_too_long_for_its_turn_is_told_so(calls: AdminCalls, lea
     turn.release()
     assert leaders.asked == 0
     assert await offsets_of(calls, "a") == [7]
+
+
+async def test_a_new_client_finds_leaders_one_request_at_a_time_again(
+    calls: AdminCalls, leaders: Leaders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await offsets_of(calls, "a")
+    afresh = Leaders()
+    leaders.begun.clear()
+    leaders.fails = failed(KafkaError._DESTROY)
+    asked = asyncio.gather(*(offsets_of(calls, "a") for _ in range(3)))
+    await leaders.begun.wait()
+    monkeypatch.setattr(calls, "_client", afresh)
+    calls._led.clear()
+    assert await asked == [[7]] * 3
+    assert (leaders.most, afresh.most) == (3, 1)
